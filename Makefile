@@ -1,0 +1,34 @@
+# make run | test | lab | notebooks | clean. Each makes .venv by itself the first time.
+PROFILE ?= cpu
+DATASET ?= printed
+SEED    ?= 0
+OUT     ?= runs/$(PROFILE)
+PYTHON  ?= python3
+
+BIN := .venv/bin
+READY := .venv/.ready
+export HF_HUB_OFFLINE = 1
+export HF_HUB_DISABLE_TELEMETRY = 1
+
+.PHONY: run test lab notebooks clean
+
+run: $(READY)
+	$(BIN)/python -m radar_nb run --profile $(PROFILE) --dataset "$(DATASET)" --seed $(SEED) --out "$(OUT)"
+
+test: $(READY)
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval notebooks
+
+lab: $(READY)
+	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/00_start_here.ipynb
+
+notebooks: $(READY)
+	$(BIN)/python -m radar_nb notebooks
+
+clean:
+	rm -rf .venv runs build *.egg-info .pytest_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	touch $(READY)

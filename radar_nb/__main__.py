@@ -1,0 +1,126 @@
+"""Commands: `python -m radar_nb run | train | score | notebooks`. Exit status 0, or 1 a failure, or 2 wrong use."""
+
+import argparse
+import csv
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from radar_nb.images import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        """One line, and exit status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m radar_nb", description="RADAR: anomaly detection in one diffusion step.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    run = commands.add_parser("run", help="execute every notebook and collect the report")
+    run.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
+    run.add_argument("--out", help="folder for the results (default: runs/<profile>)")
+
+    train = commands.add_parser("train", help="train a U-Net and calibrate a detector; goes on where --out holds checkpoints")
+    train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu: sizes and settings")
+    train.add_argument("--steps", type=int, help="training steps (default: the profile's)")
+    train.add_argument("--sample-every", type=int, default=0, help="steps between pictures of samples")
+    train.add_argument("--out", required=True, help="folder for the model")
+    for command in (run, train):
+        command.add_argument("--dataset", default="printed", help="a data set's name, or a folder")
+        command.add_argument("--seed", type=int, default=0)
+
+    score = commands.add_parser("score", help="score images with a trained model")
+    score.add_argument("--model", required=True, help="a folder that train wrote")
+    score.add_argument("images", nargs="+", help="image files, or folders of them")
+    score.add_argument("--out", required=True, help="folder for scores.csv and the masks")
+
+    commands.add_parser("notebooks", help="execute all notebooks in place at the smoke profile")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from radar_nb.profiles import Kit
+    from radar_nb.reproduce import NotebookError, run_notebooks
+    kit = Kit(args.profile, args.dataset, args.seed, args.out)
+    kit.data.check(kit.training.patch_size)
+    print(kit.data, flush=True)
+    try:
+        dataset = str(Path(args.dataset).resolve()) if Path(args.dataset).is_dir() else args.dataset
+        summary = run_notebooks(kit, dataset)
+    except NotebookError as error:
+        print(f"python -m radar_nb run: {error}", file=sys.stderr)
+        return 1
+    for method, scores in summary["methods"].items():
+        print(method, " ".join(f"{name}={value:.3f}" for name, value in scores.items()))
+    print(f"{summary['seconds']['total']:.0f} s; open {kit.folder / 'report.html'}")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from radar_nb.detector import RadarDetector
+    from radar_nb.profiles import Kit
+    from radar_nb.reproduce import write_card
+    from radar_nb.training import is_main_process, train
+    kit = Kit(args.profile, args.dataset, args.seed)
+    config = replace(kit.training, steps=kit.training.steps if args.steps is None else args.steps, sample_every=args.sample_every)
+    if is_main_process():
+        print(kit.data, flush=True)
+    result = train(kit.data.train, config, args.out)
+    if is_main_process():
+        detector = RadarDetector(unet=result.unet, training=config, random_state=args.seed).fit(kit.data.calibrate)
+        detector.save_pretrained(args.out)
+        write_card(Path(args.out), kit, config, result, detector)
+        print(f"{args.out}: U-Net and detector, loss {result.losses[-1]:.3f}, {result.seconds:.0f} s")
+    return 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from radar_nb.detector import RadarDetector
+    from radar_nb.images import find_images, write_image
+    detector = RadarDetector.from_pretrained(args.model)
+    paths = [path for item in map(Path, args.images) for path in (find_images(item) if item.is_dir() else [item])]
+    out, failed = Path(args.out), 0
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "scores.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "score", "decision", "error"])
+        for path in tqdm(paths, "scoring"):
+            try:
+                finding = next(detector.inspect([path]))
+            except InputError as error:
+                failed += 1
+                writer.writerow([path, "", "", error])
+                continue
+            writer.writerow([path, f"{finding['score']:.6f}", "normal" if finding["normal"] else "anomalous", ""])
+            write_image(out / "masks" / f"{path.stem}_mask.png", finding["mask"])
+    print(f"{out / 'scores.csv'}: {len(paths) - failed} images scored, {failed} failed")
+    return 1 if failed else 0
+
+
+def _notebooks(args: argparse.Namespace) -> int:
+    from radar_nb.reproduce import NotebookError, refresh_stored_outputs
+    try:
+        refresh_stored_outputs()
+    except NotebookError as error:
+        print(f"python -m radar_nb notebooks: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        return {"run": _run, "train": _train, "score": _score, "notebooks": _notebooks}[args.command](args)
+    except InputError as error:
+        print(f"python -m radar_nb {args.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

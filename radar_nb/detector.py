@@ -1,0 +1,253 @@
+"""`RadarDetector`: the whole method behind scikit-learn's interface (paper section 3, Fig. 1)."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy import ndimage
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.ensemble import IsolationForest
+from sklearn.utils.validation import check_is_fitted
+
+from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map
+from radar_nb.features import extract_features, sobel_magnitude
+from radar_nb.images import InputError, load_images, to_tensor
+from radar_nb.training import TrainingConfig, train
+
+
+class RadarDetector(OutlierMixin, BaseEstimator):
+    """Detect and segment anomalies from one U-Net call an image.
+
+    Images are arrays `(H, W)` or `(H, W, 3)`, uint8 or float in [0, 1], of any sizes from one patch up, or paths,
+    in any iterable: a list, an array `(N, H, W)` or `(N, H, W, 3)`, a generator.
+
+    Args:
+        timestep: the one `t` at which the U-Net is asked.
+        reading: what goes in and comes out, see `radar_nb.diffusion.noise_map`.
+        contamination: share of normal images that may be called anomalous; sets the Isolation Forest's threshold.
+        random_state: seed of the split, the training, the noise and the forest.
+        unet: a U-Net trained elsewhere; None trains one in `fit`.
+        training: how to train it; its patch size is also the smallest image.
+        stride: None sends whole images through the U-Net; a number cuts overlapping patches, as the paper does.
+        window: side of the sliding window of the local norm, pixels.
+        smoothing: deviation of the Gaussian that smooths the Sobel map into the anomaly map, pixels.
+        pixel_quantile: a pixel is anomalous above this quantile of the calibration images' anomaly maps.
+        calibration_share: share of the images that `fit` holds out to calibrate on, when it trains the U-Net.
+        calibration_points: at least so many points are given to the forest; where there are fewer calibration
+            images, each gives several crops of its Sobel map.
+        batch_size: images of one size in one call.
+
+    Attributes:
+        unet_: the U-Net; calibration_features_: `(M, 2)`; forest_: the Isolation Forest on them;
+        pixel_threshold_: float; channels_: 1 or 3.
+    """
+
+    def __init__(self, timestep: int = 200, reading: str = "noise_free", contamination: float = 0.05,
+                 random_state: int = 0, *, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
+                 stride: int | None = None, window: int = 13, smoothing: float = 2.0, pixel_quantile: float = 0.995,
+                 calibration_share: float = 0.3, calibration_points: int = 200, batch_size: int = 8):
+        self.timestep = timestep
+        self.reading = reading
+        self.contamination = contamination
+        self.random_state = random_state
+        self.unet = unet
+        self.training = training
+        self.stride = stride
+        self.window = window
+        self.smoothing = smoothing
+        self.pixel_quantile = pixel_quantile
+        self.calibration_share = calibration_share
+        self.calibration_points = calibration_points
+        self.batch_size = batch_size
+
+    # --- learning ------------------------------------------------------------------------------------------
+
+    def fit(self, images: Iterable, y: object = None) -> "RadarDetector":
+        """Learn what normal images look like.
+
+        Without `unet`, a U-Net is trained on most of the images and the forest is fitted on the others. With
+        `unet`, all images calibrate: give images that the U-Net was **not** trained on, for it knows those better
+        than any new one, and a forest fitted on them calls new normal images anomalous.
+
+        Raises:
+            InputError: a bad image, too few images, or a parameter out of range.
+        """
+        self._check_parameters()
+        if self.unet is None:
+            images = list(images)
+            held_out = max(2, round(self.calibration_share * len(images)))
+            if len(images) < held_out + 1:
+                raise InputError(f"images: {len(images)} found; give at least 3, two of them to calibrate on")
+            order = np.random.default_rng(self.random_state).permutation(len(images))
+            self.unet_ = train([images[i] for i in order[held_out:]], self._training(), progress=False).unet
+            images = [images[i] for i in order[:held_out]]
+        else:
+            self.unet_ = self.unet
+        self.channels_ = image_channels(self.unet_)
+        self._calibrate(images)
+        return self
+
+    def _calibrate(self, images: Iterable) -> None:
+        """Fit the forest and the pixel threshold on held-out normal images."""
+        rng = np.random.default_rng(self.random_state)
+        shapes, features, pixels = [], [], []
+        sobel_maps = [sobel for batch in self._sobel_maps(images) for sobel in batch]
+        if len(sobel_maps) < 2:
+            raise InputError(f"images: {len(sobel_maps)} to calibrate on; give at least 2, hundreds are better")
+        crops = ceil(self.calibration_points / len(sobel_maps)) if len(sobel_maps) < self.calibration_points else 1
+        for sobel in sobel_maps:
+            features += [extract_features(view[None], self._window(view)) for view in _views(sobel, crops, rng)]
+            pixels.append(rng.choice(self._smooth(sobel[None]).ravel(), 4000))
+        self.calibration_features_ = np.concatenate(features)
+        self.pixel_threshold_ = float(np.quantile(np.concatenate(pixels), self.pixel_quantile))
+        self._fit_forest()
+
+    def _fit_forest(self) -> None:
+        self.forest_ = IsolationForest(n_estimators=200, contamination=self.contamination,
+                                       random_state=self.random_state).fit(self.calibration_features_)
+
+    # --- deciding ------------------------------------------------------------------------------------------
+
+    def noise_maps(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
+        """The noise map of each image (paper Fig. 4): `(N, C, H, W)` float32, a list where sizes differ."""
+        return _gather(maps for _, maps in self._noise_maps(images))
+
+    def features(self, images: Iterable) -> np.ndarray:
+        """Global and local norm of each image's Sobel map: `(N, 2)`."""
+        return np.concatenate([extract_features(maps, self._window(maps[0])) for maps in self._sobel_maps(images)]
+                              or [np.empty((0, 2))])
+
+    def score_samples(self, images: Iterable) -> np.ndarray:
+        """Score of each image, `(N,)`: higher is more normal, as in scikit-learn."""
+        features = self.features(images)
+        return self.forest_.score_samples(features) if len(features) else np.empty(0)
+
+    def decision_function(self, images: Iterable) -> np.ndarray:
+        """`score_samples` minus the threshold, `(N,)`: negative is anomalous."""
+        return self.score_samples(images) - self.forest_.offset_
+
+    def predict(self, images: Iterable) -> np.ndarray:
+        """`(N,)`: +1 normal, -1 anomalous."""
+        return np.where(self.decision_function(images) < 0, -1, 1)
+
+    def anomaly_maps(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
+        """Smoothed Sobel map of each image, higher is more anomalous: `(N, H, W)` float32, a list where sizes differ."""
+        return _gather(self._smooth(maps) for maps in self._sobel_maps(images))
+
+    def segment(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
+        """Mask of each image, True where it is anomalous: `(N, H, W)` bool, a list where sizes differ."""
+        return _gather(self._smooth(maps) > self.pixel_threshold_ for maps in self._sobel_maps(images))
+
+    def inspect(self, images: Iterable) -> Iterator[dict]:
+        """For each image, from one U-Net call: `image`, `noise_map`, `sobel`, `anomaly_map`, `mask`, `features`,
+        `score`, `normal`. Memory does not grow with the number of images."""
+        for batch, noise in self._noise_maps(images):
+            sobel = sobel_magnitude(noise)
+            smooth = self._smooth(sobel)
+            features = extract_features(sobel, self._window(sobel[0]))
+            scores = self.forest_.score_samples(features)
+            for index, image in enumerate(batch):
+                yield {"image": image, "noise_map": noise[index], "sobel": sobel[index], "anomaly_map": smooth[index],
+                       "mask": smooth[index] > self.pixel_threshold_, "features": features[index],
+                       "score": float(scores[index]), "normal": bool(scores[index] >= self.forest_.offset_)}
+
+    # --- keeping -------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the U-Net as diffusers does, with `detector.json` and `calibration.safetensors` beside it.
+
+        The forest is not written: it is fitted again, from the same features and seed, when loaded. Nothing here
+        is a pickle.
+        """
+        check_is_fitted(self, "forest_")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.unet_.save_pretrained(folder)
+        save_file({"features": self.calibration_features_}, folder / "calibration.safetensors")
+        config = {name: value for name, value in self.get_params(deep=False).items() if name not in ("unet", "training")}
+        config |= {"patch_size": self._training().patch_size, "pixel_threshold": self.pixel_threshold_}
+        (folder / "detector.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "RadarDetector":
+        """Load what `save_pretrained` wrote.
+
+        Raises:
+            InputError: the folder does not hold a detector.
+        """
+        folder = Path(folder)
+        try:
+            config = json.loads((folder / "detector.json").read_text())
+            features = load_file(folder / "calibration.safetensors")["features"]
+            patch_size, threshold = config.pop("patch_size"), config.pop("pixel_threshold")
+            detector = cls(**config, unet=load_unet(folder), training=TrainingConfig(patch_size=patch_size))
+        except InputError:
+            raise
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise InputError(f"{folder}: not a saved detector ({error}); give a folder that save_pretrained wrote") from None
+        detector._check_parameters()
+        detector.unet_, detector.channels_ = detector.unet, image_channels(detector.unet)
+        detector.calibration_features_, detector.pixel_threshold_ = features, threshold
+        detector._fit_forest()
+        return detector
+
+    # --- the parts -----------------------------------------------------------------------------------------
+
+    def _training(self) -> TrainingConfig:
+        return self.training or TrainingConfig(seed=self.random_state)
+
+    def _check_parameters(self) -> None:
+        if self.reading not in READINGS:
+            raise InputError(f"reading={self.reading!r}: choose one of {', '.join(READINGS)}")
+        if not 0 < self.contamination <= 0.5:
+            raise InputError(f"contamination={self.contamination}: choose more than 0, and at most 0.5")
+        if not 0 <= self.timestep < 1000:
+            raise InputError(f"timestep={self.timestep}: choose 0 to 999")
+
+    def _window(self, sobel: np.ndarray) -> int:
+        return min(self.window, *sobel.shape)
+
+    def _smooth(self, sobel_maps: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter(sobel_maps, (0, self.smoothing, self.smoothing))
+
+    def _sobel_maps(self, images: Iterable) -> Iterator[np.ndarray]:
+        return (sobel_magnitude(maps) for _, maps in self._noise_maps(images))
+
+    def _noise_maps(self, images: Iterable) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+        """Batches of images of one size, with their noise maps `(N, C, H, W)`."""
+        check_is_fitted(self, "unet_")
+        patch_size = self._training().patch_size
+        loaded = load_images(images, patch_size, self.channels_)
+        for _, run in groupby(loaded, key=np.shape):
+            while batch := list(islice(run, self.batch_size)):
+                x0 = torch.stack([to_tensor(image) for image in batch]).to(self.unet_.device)
+                maps = noise_map(self.unet_, x0, self.timestep, self.reading, eps=self._noise(x0),
+                                 patch_size=patch_size, stride=self.stride)
+                yield batch, maps.float().cpu().numpy()
+
+    def _noise(self, x0: torch.Tensor) -> torch.Tensor:
+        """The noise of the readings that add some: the same for every image, so a score depends on its image alone."""
+        generator = torch.Generator().manual_seed(self.random_state)
+        return torch.randn(x0.shape[1:], generator=generator).to(x0).expand_as(x0)
+
+
+def _views(sobel: np.ndarray, crops: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """The map itself, then `crops - 1` random crops of 70 to 100 % of each side."""
+    yield sobel
+    for _ in range(crops - 1):
+        height, width = (ceil(side * rng.uniform(0.7, 1)) for side in sobel.shape)
+        row, column = rng.integers(sobel.shape[0] - height + 1), rng.integers(sobel.shape[1] - width + 1)
+        yield sobel[row:row + height, column:column + width]
+
+
+def _gather(batches: Iterable[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    """One array where all maps have one size, else a list."""
+    maps = [item for batch in batches for item in batch]
+    return np.stack(maps) if len({item.shape for item in maps}) == 1 else maps

@@ -1,0 +1,74 @@
+"""From a noise map to two numbers: Sobel magnitude, global norm and local norm (paper section 3, Fig. 1).
+
+Also the statistics that tell a Gaussian noise map from a non-Gaussian one (paper Fig. 4).
+"""
+
+import numpy as np
+from scipy import ndimage, stats
+
+
+def sobel_magnitude(noise_maps: np.ndarray) -> np.ndarray:
+    """Length of the Sobel gradient at each pixel: large where neighbouring noise values differ.
+
+    Args:
+        noise_maps: `(N, C, H, W)`.
+
+    Returns:
+        `(N, H, W)` float32: root of the summed squares over both directions and all channels.
+    """
+    squares = sum(ndimage.sobel(noise_maps, axis=axis, mode="reflect") ** 2 for axis in (-2, -1))
+    return np.sqrt(squares.sum(axis=1)).astype(np.float32)
+
+
+def global_norm(maps: np.ndarray) -> np.ndarray:
+    """L2 norm of each map `(N, H, W)`, divided by the root of its number of pixels; `(N,)`.
+
+    The paper takes the plain L2 norm. The divisor is the same for all images of one size, so nothing changes there,
+    and images of different sizes become comparable.
+    """
+    return np.sqrt(np.mean(np.square(maps, dtype=np.float64), axis=(1, 2)))
+
+
+def window_norms(maps: np.ndarray, window: int) -> np.ndarray:
+    """L2 norm of every `window` x `window` window that lies inside each map.
+
+    Args:
+        maps: `(N, H, W)`; window: side in pixels.
+
+    Returns:
+        `(N, H - window + 1, W - window + 1)`, each divided by `window`, so in the unit of `global_norm`.
+
+    Raises:
+        ValueError: the window is larger than the map.
+    """
+    if not 1 <= window <= min(maps.shape[1:]):
+        raise ValueError(f"window={window}: choose 1 to {min(maps.shape[1:])}, the smaller side of the map")
+    padded = np.pad(np.square(maps, dtype=np.float64), ((0, 0), (1, 0), (1, 0))).cumsum(1).cumsum(2)
+    sums = padded[:, window:, window:] - padded[:, :-window, window:] - padded[:, window:, :-window] \
+        + padded[:, :-window, :-window]
+    return np.sqrt(np.clip(sums, 0, None)) / window
+
+
+def local_norm(maps: np.ndarray, window: int) -> np.ndarray:
+    """Largest L2 norm in a sliding window, for each map `(N, H, W)`; `(N,)`. Raises as `window_norms`."""
+    return window_norms(maps, window).max(axis=(1, 2))
+
+
+def extract_features(maps: np.ndarray, window: int) -> np.ndarray:
+    """The two features of RADAR, `(N, 2)`: global norm and local norm of each map `(N, H, W)`."""
+    return np.stack([global_norm(maps), local_norm(maps, window)], axis=1)
+
+
+def gaussian_statistics(noise_map: np.ndarray) -> dict[str, float]:
+    """How far the values of one noise map are from a Gaussian of the same mean and deviation (paper Fig. 4).
+
+    Returns:
+        `std`; `skewness` and `excess_kurtosis` (0 for a Gaussian); `ks_distance`, the largest gap between the two
+        distribution functions (0 to 1); `correlation` of horizontally neighbouring values (0 for white noise).
+    """
+    rows = np.asarray(noise_map, np.float64).reshape(-1, noise_map.shape[-1])
+    values = rows.ravel()
+    standard = (values - values.mean()) / values.std()
+    return {"std": values.std(), "skewness": stats.skew(values), "excess_kurtosis": stats.kurtosis(values),
+            "ks_distance": stats.kstest(standard, "norm").statistic,
+            "correlation": np.corrcoef(rows[:, :-1].ravel(), rows[:, 1:].ravel())[0, 1]}

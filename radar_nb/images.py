@@ -1,0 +1,178 @@
+"""Read, check, scale and write images, and find them in a folder in the MVTec AD layout.
+
+Outside the network an image is uint8 or float in [0, 1], `(H, W)` grey or `(H, W, 3)` RGB. Inside the network
+it is a float32 tensor `(N, C, H, W)` in [-1, 1].
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong. The message is one line: the file or argument, what was found, what to do."""
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file.
+
+    Returns:
+        `(H, W)` or `(H, W, 3)`; uint8, or float32 in [0, 1] for 16-bit files.
+
+    Raises:
+        InputError: the file is missing, empty, damaged or no image.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):
+                return np.asarray(image, np.float32).clip(0, 65535) / 65535
+            grey = image.mode in ("1", "L", "LA", "F")
+            return np.asarray(image.convert("L" if grey else "RGB"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else f"cannot be read ({error})"
+        raise InputError(f"{path}: {reason}; remove the file or replace it") from None
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Read a mask file: `(H, W)` bool, True where the file is brighter than half. Raises as `read_image`."""
+    mask = read_image(path)
+    mask = mask if mask.ndim == 2 else mask.max(axis=2)
+    return mask > (127 if mask.dtype == np.uint8 else 0.5)
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write `(H, W)` or `(H, W, 3)`, bool, uint8 or float in [0, 1], as the file type that `path` ends in."""
+    if image.dtype != np.uint8:
+        image = np.round(255 * np.clip(image.astype(float), 0, 1)).astype(np.uint8)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def resize(image: np.ndarray, longest_side: int | None) -> np.ndarray:
+    """Shrink an image, antialiased, until its longer side is at most `longest_side` pixels; never enlarge.
+
+    A bool mask stays a bool mask: a pixel is True where at least half of what it covers was.
+    """
+    if longest_side is None or max(image.shape[:2]) <= longest_side:
+        return image
+    scale = longest_side / max(image.shape[:2])
+    size = tuple(max(1, round(scale * side)) for side in (image.shape[1], image.shape[0]))
+    if image.dtype == bool:
+        shrunk = Image.fromarray(image.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
+        return np.asarray(shrunk) > 127
+    channels = [Image.fromarray(channel).resize(size, Image.Resampling.LANCZOS)
+                for channel in np.atleast_3d(image).transpose(2, 0, 1)]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1).reshape(*size[::-1], *image.shape[2:])
+
+
+def check_image(image: np.ndarray, name: str = "image", smallest: int = 1, channels: int | None = None) -> np.ndarray:
+    """Return `image` if the kit can work with it.
+
+    Args:
+        image: `(H, W)`, `(H, W, 1)` or `(H, W, 3)`.
+        name: what an error calls it: a path, or `images[3]`.
+        smallest: least height and width in pixels: the side of a patch.
+        channels: 1 or 3 if the detector needs that many.
+
+    Raises:
+        InputError: wrong shape, type or range, NaN, too small, or another number of channels.
+    """
+    image = np.asarray(image)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise InputError(f"{name}: shape {image.shape}; give (height, width) for grey or (height, width, 3) for RGB")
+    if min(image.shape[:2]) < smallest:
+        raise InputError(f"{name}: {image.shape[0]} x {image.shape[1]} is smaller than a patch "
+                         f"({smallest} x {smallest}); use a smaller patch or larger images")
+    if image.dtype != np.uint8:
+        if not np.issubdtype(image.dtype, np.floating):
+            raise InputError(f"{name}: type {image.dtype}; give uint8 or float in [0, 1]")
+        if not np.isfinite(image).all():
+            raise InputError(f"{name}: holds NaN or infinite values; repair or remove it")
+        if image.min() < 0 or image.max() > 1:
+            raise InputError(f"{name}: values from {image.min():.3g} to {image.max():.3g}; "
+                             "give uint8, or float scaled to [0, 1]")
+    found = 1 if image.ndim == 2 else 3
+    if channels is not None and found != channels:
+        kinds = {1: "grey", 3: "RGB"}
+        raise InputError(f"{name}: {kinds[found]}, but {kinds[channels]} is expected; convert the images to one kind")
+    return image
+
+
+def to_tensor(image: np.ndarray) -> torch.Tensor:
+    """`(H, W)` or `(H, W, 3)` outside the network to `(C, H, W)` float32 in [-1, 1] inside."""
+    scale = 255 if image.dtype == np.uint8 else 1
+    tensor = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1))).float()
+    return tensor / scale * 2 - 1
+
+
+def to_image(tensor: torch.Tensor) -> np.ndarray:
+    """`(C, H, W)` in [-1, 1] to `(H, W)` or `(H, W, 3)` float32 in [0, 1], clipped."""
+    image = ((tensor.detach().float().cpu() + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
+    return image[..., 0] if image.shape[2] == 1 else image
+
+
+def load_images(images: Iterable, smallest: int = 1, channels: int | None = None) -> Iterator[np.ndarray]:
+    """Yield checked arrays from arrays, paths or any mixture, one at a time.
+
+    Raises:
+        InputError: naming the first image that is wrong; after the first image all must have its channels.
+    """
+    if isinstance(images, (str, Path)):
+        raise InputError(f"images={str(images)!r}: give a list of paths or arrays; find_images(folder) makes one")
+    for index, item in enumerate(images):
+        is_path = isinstance(item, (str, Path))
+        image = check_image(read_image(item) if is_path else item, str(item) if is_path else f"images[{index}]",
+                            smallest, channels)
+        channels = channels or (1 if image.ndim == 2 else 3)
+        yield image
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """The image files directly in `folder`, in the order of their names.
+
+    Raises:
+        InputError: there is no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; check the path")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    if not files:
+        raise InputError(f"{folder}: no images found; put files ending in {', '.join(SUFFIXES)} there")
+    return files
+
+
+def find_defective(root: str | Path) -> list[tuple[Path, str, Path | None]]:
+    """The defective images of a data set in the MVTec AD layout.
+
+    Returns:
+        `(image, defect, mask)` for each file of `<root>/test/<defect>`; `mask` is None for a defect that has no
+        folder under `<root>/ground_truth`: such images count for detection and not for segmentation.
+
+    Raises:
+        InputError: an image of a defect with masks has none, or a mask has no image.
+    """
+    root, found = Path(root), []
+    for folder in sorted(path for path in (root / "test").iterdir() if path.is_dir() and path.name != "good"):
+        mask_folder, images = root / "ground_truth" / folder.name, find_images(folder)
+        masks = {path.stem.removesuffix("_mask"): path for path in find_images(mask_folder)} if mask_folder.is_dir() else None
+        for image in images:
+            if masks is not None and image.stem not in masks:
+                raise InputError(f"{image}: no mask {mask_folder / (image.stem + '_mask.png')}; add the mask, or remove the image")
+            found.append((image, folder.name, masks.pop(image.stem) if masks is not None else None))
+        if masks:
+            mask = next(iter(masks.values()))
+            raise InputError(f"{mask}: a mask without its image {folder / mask.stem.removesuffix('_mask')}.*; "
+                             "add the image, or remove the mask")
+    return found

@@ -1,0 +1,104 @@
+"""What a notebook starts from: profile, data set, seed, and where the run's files are.
+
+The profiles are how much is done (DESIGN: smoke for CI, cpu for a laptop, gpu for the paper's scale).
+"""
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from diffusers import UNet2DModel
+
+from radar_nb.datasets import Dataset, Sizes, load_dataset
+from radar_nb.detector import RadarDetector
+from radar_nb.diffusion import load_unet
+from radar_nb.images import InputError
+from radar_nb.training import TrainingConfig
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of everything."""
+
+    sizes: Sizes
+    training: TrainingConfig
+
+
+PROFILES = {
+    "smoke": Profile(Sizes(train=24, calibrate=120, test_good=20, test_per_defect=6, longest_side=256),
+                     TrainingConfig(steps=20)),
+    "cpu": Profile(Sizes(), TrainingConfig()),
+    "gpu": Profile(Sizes(train=400, calibrate=400, test_good=200, test_per_defect=60, side=256, longest_side=1024),
+                   TrainingConfig(steps=8000, batch_size=128, patch_size=64, fold=1, widths=(64, 128, 256, 256),
+                                  ema_decay=0.995, checkpoint_every=1000)),
+}
+
+
+class Kit:
+    """One profile, data set and seed: the data, the model to use, and the folder that results go to.
+
+    Args:
+        profile: smoke, cpu or gpu.
+        dataset: see `radar_nb.datasets.load_dataset`.
+        seed: of the data, the training and the detector.
+        folder: where results go; default the variable `RADAR_RUN`, else `runs/<profile>` in the repository.
+
+    Raises:
+        InputError: one line that says which argument is wrong.
+    """
+
+    def __init__(self, profile: str = "smoke", dataset: str = "printed", seed: int = 0, folder: str | Path | None = None):
+        if profile not in PROFILES:
+            raise InputError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}")
+        if not isinstance(seed, int) or seed < 0:
+            raise InputError(f"seed={seed!r}: give a whole number from 0 up")
+        self.profile, self.seed = profile, seed
+        self.training = replace(PROFILES[profile].training, seed=seed)
+        self.data: Dataset = load_dataset(dataset, PROFILES[profile].sizes, seed)
+        self.folder = Path(folder or os.environ.get("RADAR_RUN") or REPOSITORY / "runs" / profile)
+        self.model_folder = self.folder / "models" / f"{self.data.name}-seed{seed}"
+        self.weights_folder = REPOSITORY / "weights" / self.data.name
+
+    @cached_property
+    def unet(self) -> UNet2DModel:
+        """The trained U-Net: the one that notebook 04 trained in this run, else the released one.
+
+        At the smoke profile the released one comes first: twenty steps do not make a detector.
+
+        Raises:
+            InputError: there is neither.
+        """
+        folders = [self.model_folder, self.weights_folder]
+        for folder in folders[::-1] if self.profile == "smoke" else folders:
+            if (folder / "config.json").is_file():
+                return load_unet(folder)
+        raise InputError(f"{self.model_folder}: no trained U-Net for {self.data.name}; run notebook 04_train_with_accelerate "
+                         f"with the same parameters first")
+
+    @cached_property
+    def detector(self) -> RadarDetector:
+        """A detector on `unet`, calibrated on images that the U-Net was not trained on."""
+        return RadarDetector(unet=self.unet, training=self.training, random_state=self.seed).fit(self.data.calibrate)
+
+    def save_table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows with the same keys as `tables/<name>.csv` of the run."""
+        path = self.folder / "tables" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def record(self, method: str, scores: Mapping[str, float]) -> None:
+        """Keep a method's scores for the run's `summary.json`."""
+        path = self.folder / "methods.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        known[method] = {name: round(float(value), 6) for name, value in scores.items()}
+        path.write_text(json.dumps(known, indent=1) + "\n")
