@@ -37,7 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("images", nargs="+", help="image files, or folders of them")
     score.add_argument("--out", required=True, help="folder for scores.csv and the masks")
 
-    commands.add_parser("notebooks", help="execute all notebooks in place at the smoke profile")
+    notebooks = commands.add_parser("notebooks", help="execute notebooks in place at the smoke profile")
+    notebooks.add_argument("names", nargs="*", help="which, such as 05_noise_maps (default: all)")
     return parser
 
 
@@ -105,7 +106,7 @@ def _score(args: argparse.Namespace) -> int:
 def _notebooks(args: argparse.Namespace) -> int:
     from radar_nb.reproduce import NotebookError, refresh_stored_outputs
     try:
-        refresh_stored_outputs()
+        refresh_stored_outputs(args.names)
     except NotebookError as error:
         print(f"python -m radar_nb notebooks: {error}", file=sys.stderr)
         return 1

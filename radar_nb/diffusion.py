@@ -37,7 +37,7 @@ def build_unet(channels: int = 1, fold: int = 2, widths: Sequence[int] = (32, 64
     plain = len(widths) - 1
     return UNet2DModel(
         in_channels=channels * fold**2, out_channels=channels * fold**2, layers_per_block=1,
-        block_out_channels=tuple(widths), norm_num_groups=8, attention_head_dim=16,
+        block_out_channels=tuple(widths), norm_num_groups=8, attention_head_dim=min(16, widths[-1]),
         down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D" if attention else "DownBlock2D",),
         up_block_types=("AttnUpBlock2D" if attention else "UpBlock2D",) + ("UpBlock2D",) * plain,
         add_attention=attention)

@@ -78,9 +78,9 @@ def aupro(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray], max_fpr: floa
     last_of_ties = np.append(np.flatnonzero(np.diff(values[order])), len(order) - 1)
     overlap = np.append(0, np.cumsum(weights[order])[last_of_ties] / regions)
     fpr = np.append(0, np.cumsum(normal[order])[last_of_ties] / normal.sum())
-    end = np.interp(max_fpr, fpr, overlap)
-    inside = fpr < max_fpr
-    area = np.trapezoid(np.append(overlap[inside], end), np.append(fpr[inside], max_fpr))
+    stop = np.searchsorted(fpr, max_fpr)  # the first point at or beyond max_fpr
+    end = np.interp(max_fpr, fpr[:stop + 1], overlap[:stop + 1])
+    area = np.trapezoid(np.append(overlap[:stop], end), np.append(fpr[:stop], max_fpr))
     return float(np.clip(area / max_fpr, 0, 1))
 
 

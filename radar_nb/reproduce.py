@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -86,10 +87,10 @@ def save_figures(notebook: Path, folder: Path) -> int:
     return count
 
 
-def refresh_stored_outputs() -> None:
-    """Execute all notebooks in place at their stored defaults, so that git holds the outputs of one run."""
+def refresh_stored_outputs(names: Sequence[str] = ()) -> None:
+    """Execute notebooks (default all) in place at their stored defaults, so that git holds the outputs of one run."""
     os.environ.pop("RADAR_RUN", None)
-    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+    for path in [NOTEBOOKS / f"{Path(name).stem}.ipynb" for name in names] or sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         print(path.stem, flush=True)
         execute(path, path)
         notebook = nbformat.read(path, 4)

@@ -1,0 +1,55 @@
+"""Shared pieces of the tests: small data, a small U-Net, a small trained detector."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import pytest
+import torch
+
+from radar_nb.datasets import Sizes, load_dataset
+from radar_nb.detector import RadarDetector
+from radar_nb.diffusion import build_unet, load_unet
+from radar_nb.images import write_image
+from radar_nb.printed import make_image
+from radar_nb.profiles import REPOSITORY
+from radar_nb.training import TrainingConfig
+
+SMALL = Sizes(train=8, calibrate=40, test_good=6, test_per_defect=2, side=64)
+TINY = TrainingConfig(steps=6, batch_size=4, patch_size=16, widths=(8, 8), checkpoint_every=2)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def tiny_unet():
+    torch.manual_seed(0)
+    return build_unet(widths=(8, 8)).eval()
+
+
+@pytest.fixture(scope="session")
+def released_unet():
+    return load_unet(REPOSITORY / "weights" / "printed")
+
+
+@pytest.fixture(scope="session")
+def detector(released_unet):
+    """The released U-Net, calibrated on a few small images."""
+    return RadarDetector(unet=released_unet).fit(load_dataset("printed", SMALL).calibrate)
+
+
+@pytest.fixture
+def mvtec_folder(tmp_path):
+    """A small data set on disk in the MVTec AD layout: 8 + 3 good images, 2 with a scratch."""
+    for split, count in (("train", 8), ("test", 3)):
+        for index in range(count):
+            write_image(tmp_path / "parts" / split / "good" / f"{index:03}.png", make_image("easy", 0, split, index, size=48)[0])
+    for index in range(2):
+        image, mask = make_image("easy", 0, "test", index, "scratch", size=48)
+        write_image(tmp_path / "parts" / "test" / "scratch" / f"{index:03}.png", image)
+        write_image(tmp_path / "parts" / "ground_truth" / "scratch" / f"{index:03}_mask.png", mask)
+    return tmp_path / "parts"
