@@ -59,12 +59,16 @@ def load_unet(folder: str | Path) -> UNet2DModel:
 
 def image_channels(unet: UNet2DModel) -> int:
     """1 if the U-Net works on grey images, 3 if on RGB: `in_channels` is that times the square of the fold."""
-    return 3 if unet.config.in_channels % 3 == 0 else 1
+    return 3 if _config(unet).in_channels % 3 == 0 else 1
 
 
 def fold_factor(unet: UNet2DModel) -> int:
     """How many pixels a side the U-Net's input folds into one position."""
-    return isqrt(unet.config.in_channels // image_channels(unet))
+    return isqrt(_config(unet).in_channels // image_channels(unet))
+
+
+def _config(unet: torch.nn.Module):
+    return getattr(unet, "module", unet).config  # with several processes, the U-Net sits in a wrapper's `module`
 
 
 def predict_noise(unet: UNet2DModel, x: torch.Tensor, timestep: int | torch.Tensor) -> torch.Tensor:
@@ -77,7 +81,7 @@ def predict_noise(unet: UNet2DModel, x: torch.Tensor, timestep: int | torch.Tens
         `(N, C, H, W)`.
     """
     fold = fold_factor(unet)
-    grid = fold * 2 ** (len(unet.config.block_out_channels) - 1)
+    grid = fold * 2 ** (len(_config(unet).block_out_channels) - 1)
     height, width = x.shape[-2:]
     padding = (0, -width % grid, 0, -height % grid)
     if any(padding):

@@ -53,8 +53,7 @@ def render(surface: Surface, rng: np.random.Generator, defect: str | None = None
     Raises:
         ValueError: `defect` is not one of `DEFECTS`.
     """
-    if defect is not None and defect not in DEFECTS:
-        raise ValueError(f"defect={defect!r}: choose one of {', '.join(DEFECTS)}")
+    _check_defect(defect)
     surface = replace(surface, raster_angle=surface.raster_angle + rng.uniform(-2, 2),
                       period=surface.period * rng.uniform(0.98, 1.02))
     along, across = _bead_coordinates(surface, rng)
@@ -75,9 +74,15 @@ def make_image(level: str, seed: int, split: str, index: int, defect: str | None
     """
     if level not in LEVELS:
         raise ValueError(f"level={level!r}: choose one of {', '.join(LEVELS)}")
+    _check_defect(defect)
     kind = 0 if defect is None else 1 + DEFECTS.index(defect)
     rng = np.random.default_rng([seed, *split.encode(), kind, index])
     return render(replace(LEVELS[level], size=size), rng, defect)
+
+
+def _check_defect(defect: str | None) -> None:
+    if defect is not None and defect not in DEFECTS:
+        raise ValueError(f"defect={defect!r}: choose one of {', '.join(DEFECTS)}")
 
 
 # --- the print -------------------------------------------------------------------------------------------
