@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
     from radar_nb.profiles import Kit
     from radar_nb.reproduce import NotebookError, run_notebooks
     kit = Kit(args.profile, args.dataset, args.seed, args.out)
-    kit.data.check(kit.training.patch_size)
+    kit.data.check()
     print(kit.data, flush=True)
     try:
         dataset = str(Path(args.dataset).resolve()) if Path(args.dataset).is_dir() else args.dataset
@@ -68,6 +68,7 @@ def _train(args: argparse.Namespace) -> int:
     kit = Kit(args.profile, args.dataset, args.seed)
     config = replace(kit.training, steps=kit.training.steps if args.steps is None else args.steps, sample_every=args.sample_every)
     if is_main_process():
+        kit.data.check()
         print(kit.data, flush=True)
     result = train(kit.data.train, config, args.out)
     if is_main_process():
@@ -98,7 +99,7 @@ def _score(args: argparse.Namespace) -> int:
                 writer.writerow([path, "", "", error])
                 continue
             writer.writerow([path, f"{finding['score']:.6f}", "normal" if finding["normal"] else "anomalous", ""])
-            write_image(out / "masks" / f"{path.stem}_mask.png", finding["mask"])
+            write_image(out / "masks" / path.resolve().parent.name / f"{path.stem}_mask.png", finding["mask"])
     print(f"{out / 'scores.csv'}: {len(paths) - failed} images scored, {failed} failed")
     return 1 if failed else 0
 

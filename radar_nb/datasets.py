@@ -15,10 +15,9 @@ import platformdirs
 from scipy import ndimage
 
 from radar_nb import printed
-from radar_nb.images import InputError, check_image, find_defective, find_images, load_images, read_image, read_mask, resize
+from radar_nb.images import InputError, check_image, find_defective, find_images, read_image, read_mask, resize
 
-TEXTURES = ("brick", "grass", "gravel")
-NAMED = ("printed", "printed_easy", "printed_hard", "texture", *(f"texture_{name}" for name in TEXTURES))
+NAMED = ("printed", "printed_easy", "printed_hard", "texture", "texture_grass", "texture_gravel")
 
 
 class LazyImages(Sequence):
@@ -68,17 +67,15 @@ class Dataset:
         """1 for grey images, 3 for RGB."""
         return 1 if self.train[0].ndim == 2 else 3
 
-    def check(self, smallest: int) -> None:
+    def check(self) -> None:
         """Look at every image and mask once.
 
         Raises:
-            InputError: naming the first that cannot be read, is smaller than `smallest`, or differs in channels.
+            InputError: naming the first file that cannot be read, is too small, or differs in channels or size.
         """
-        for images in (self.train, self.calibrate, self.test):
-            for _ in load_images(images, smallest, self.channels):
+        for sequence in (self.train, self.calibrate, self.test, self.masks):
+            for _ in sequence:
                 pass
-        for _ in self.masks:
-            pass
 
     def __str__(self) -> str:
         defective = int(self.labels.sum())
@@ -96,6 +93,7 @@ class Sizes:
     test_per_defect: int = 20
     side: int = 128               # of made images, pixels
     longest_side: int | None = 512  # larger images in a folder are shrunk to this
+    smallest_side: int = 32       # smaller images in a folder are an error: a patch must fit
     calibrate_share: float = 0.25  # of the normal training images in a folder
 
 
@@ -111,11 +109,10 @@ def load_dataset(name: str | Path, sizes: Sizes = Sizes(), seed: int = 0) -> Dat
         InputError: no such data set, or something in the folder is wrong.
     """
     name = str(name)
-    if name == "printed" or name in ("printed_easy", "printed_hard"):
+    if name in NAMED and name.startswith("printed"):
         return _printed(name, name.removeprefix("printed").removeprefix("_") or "standard", sizes, seed)
     if name in NAMED:
-        textures = TEXTURES if name == "texture" else (name.removeprefix("texture_"),)
-        return _texture(name, textures, sizes, seed)
+        return _texture(name, name.removeprefix("texture").removeprefix("_") or "brick", sizes, seed)
     for folder in (Path(name).expanduser(), data_folder() / name):
         if folder.is_dir():
             return _folder(folder, sizes, seed)
@@ -146,23 +143,23 @@ def _printed(name: str, level: str, sizes: Sizes, seed: int) -> Dataset:
 
 # Rows of the 512 x 512 photographs for each split: disjoint, so no pixel is in two of them.
 _REGIONS = {"train": (0, 192), "calibrate": (192, 352), "test": (352, 512)}
-PASTED_DEFECTS = ("stain", "scratch", "patch", "blur")
+PASTED_DEFECTS = ("stain", "scratch", "patch", "grit")
 
 
-@lru_cache(maxsize=len(TEXTURES))
+@lru_cache
 def _photograph(texture: str) -> np.ndarray:
     from skimage import data
     return getattr(data, texture)()
 
 
-def _texture(name: str, textures: Sequence[str], sizes: Sizes, seed: int) -> Dataset:
-    tallest = min(stop - start for start, stop in _REGIONS.values())
-    side = min(sizes.side, tallest)
+def _texture(name: str, texture: str, sizes: Sizes, seed: int) -> Dataset:
+    """Crops of one photograph: one surface a data set, as in a factory."""
+    side = min(sizes.side, *(stop - start for start, stop in _REGIONS.values()))
 
     def make(split, index, defect):
         rng = np.random.default_rng([seed, *split.encode(), index])
         start, stop = _REGIONS[split]
-        region = _photograph(textures[index % len(textures)])[start:stop]
+        region = _photograph(texture)[start:stop]
         row, column = rng.integers(stop - start - side + 1), rng.integers(region.shape[1] - side + 1)
         image = region[row:row + side, column:column + side]
         return paste_defect(image, defect, rng) if defect else (image, np.zeros(image.shape, bool))
@@ -176,7 +173,7 @@ def paste_defect(image: np.ndarray, defect: str, rng: np.random.Generator) -> tu
     Args:
         image: `(H, W)` uint8.
         defect: `stain` (a dark or bright spot), `scratch` (a thin line), `patch` (a piece turned by a quarter and
-            shrunk) or `blur` (a piece out of focus).
+            shrunk) or `grit` (coarse grains).
         rng: where, how large, how strong.
 
     Returns:
@@ -202,8 +199,8 @@ def paste_defect(image: np.ndarray, defect: str, rng: np.random.Generator) -> tu
         mask = np.hypot(along / 1.3, across * 1.3) < radius
         if defect == "stain":
             changed = photo + rng.choice([-1, 1]) * rng.uniform(60, 110)
-        elif defect == "blur":
-            changed = ndimage.gaussian_filter(photo, 3.0)
+        elif defect == "grit":
+            changed = photo + 60 * ndimage.gaussian_filter(rng.standard_normal(photo.shape), 0.7)
         else:
             changed = np.rot90(photo)[:height:2, :width:2]
             changed = np.tile(changed, (3, 3))[:height, :width]
@@ -227,9 +224,10 @@ def _folder(folder: Path, sizes: Sizes, seed: int) -> Dataset:
 
     def images(paths):
         def read(index):
-            image = check_image(read_image(paths[index]), str(paths[index]), channels=channels[0] if channels else None)
+            image = resize(read_image(paths[index]), sizes.longest_side)
+            image = check_image(image, str(paths[index]), sizes.smallest_side, channels[0] if channels else None)
             channels.append(1 if image.ndim == 2 else 3)
-            return resize(image, sizes.longest_side)
+            return image
         return LazyImages(len(paths), read)
 
     mask_paths = [None] * len(good) + [mask for _, _, mask in defective]

@@ -51,7 +51,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
 
     def __init__(self, timestep: int = 200, reading: str = "noise_free", contamination: float = 0.05,
                  random_state: int = 0, *, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
-                 stride: int | None = None, window: int = 17, smoothing: float = 3.0, pixel_quantile: float = 0.995,
+                 stride: int | None = None, window: int = 17, smoothing: float = 3.0, pixel_quantile: float = 0.999,
                  calibration_share: float = 0.3, calibration_points: int = 200, batch_size: int = 8):
         self.timestep = timestep
         self.reading = reading

@@ -32,9 +32,9 @@ def read_image(path: str | Path) -> np.ndarray:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):
-                return np.asarray(image, np.float32).clip(0, 65535) / 65535
+                return np.array(image, np.float32).clip(0, 65535) / 65535
             grey = image.mode in ("1", "L", "LA", "F")
-            return np.asarray(image.convert("L" if grey else "RGB"))
+            return np.array(image.convert("L" if grey else "RGB"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:

@@ -60,7 +60,8 @@ class Kit:
             raise InputError(f"seed={seed!r}: give a whole number from 0 up")
         self.profile, self.seed = profile, seed
         self.training = replace(PROFILES[profile].training, seed=seed)
-        self.data: Dataset = load_dataset(dataset, PROFILES[profile].sizes, seed)
+        self.data: Dataset = load_dataset(
+            dataset, replace(PROFILES[profile].sizes, smallest_side=self.training.patch_size), seed)
         self.folder = Path(folder or os.environ.get("RADAR_RUN") or REPOSITORY / "runs" / profile)
         self.model_folder = self.folder / "models" / f"{self.data.name}-seed{seed}"
         self.weights_folder = REPOSITORY / "weights" / self.data.name

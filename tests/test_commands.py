@@ -1,0 +1,117 @@
+"""The command line: what works, and one line with exit status 2 for wrong use."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from radar_nb import reproduce
+from radar_nb.__main__ import main
+from radar_nb.detector import RadarDetector
+from radar_nb.images import write_image
+from radar_nb.printed import make_image
+from radar_nb.profiles import REPOSITORY, Kit
+
+
+def status_and_error(capsys, *arguments):
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as exit_:
+        status = exit_.code
+    return status, capsys.readouterr().err.strip()
+
+
+WRONG_USE = {
+    "unknown command": (["fly"], "invalid choice: 'fly'"),
+    "no command": ([], "required: command"),
+    "unknown profile": (["run", "--profile", "huge", "--out", "OUT"], "profile='huge'"),
+    "unknown data set": (["run", "--dataset", "nothing", "--out", "OUT"], "dataset='nothing'"),
+    "negative seed": (["run", "--seed", "-1", "--out", "OUT"], "seed=-1"),
+    "seed that is no number": (["run", "--seed", "x"], "--seed: invalid int value: 'x'"),
+    "missing folder": (["train", "--dataset", "EMPTY/nowhere", "--out", "OUT"], "nowhere"),
+    "empty folder": (["train", "--dataset", "EMPTY", "--out", "OUT"], "train/good: no such folder"),
+    "no steps": (["train", "--steps", "0", "--out", "OUT"], "steps=0"),
+    "no model": (["score", "--model", "EMPTY", "a.png", "--out", "OUT"], "not a saved detector"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_USE)
+def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, case):
+    arguments, said = WRONG_USE[case]
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    arguments = [a.replace("OUT", str(out)).replace("EMPTY", str(tmp_path / "empty")) for a in arguments]
+    status, error = status_and_error(capsys, *arguments)
+    assert status == 2 and said in error and len(error.splitlines()) == 1 and "Traceback" not in error
+    assert not out.exists()
+
+
+BAD_DATA = {
+    "a file that is no image": (lambda good, rng: (good / "003.png").write_text("hello"), "003.png: not an image"),
+    "an image smaller than a patch": (lambda good, rng: write_image(good / "003.png", np.zeros((9, 50), np.uint8)), "003.png: 9 x 50 is smaller than a patch"),
+    "mixed channels": (lambda good, rng: write_image(good / "003.png", np.zeros((48, 48, 3), np.uint8)), "003.png: RGB, but grey is expected"),
+    "a mask without its image": (lambda good, rng: (good.parents[1] / "test/scratch/001.png").unlink(), "001_mask.png: a mask without its image"),
+    "no images": (lambda good, rng: [path.unlink() for path in good.iterdir()], "no images found"),
+}
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_is_one_line_and_status_2_and_overwrites_nothing(capsys, tmp_path, mvtec_folder, rng, case, command):
+    spoil, said = BAD_DATA[case]
+    spoil(mvtec_folder / "train" / "good", rng)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "config.json").write_text("precious")
+    status, error = status_and_error(capsys, command, "--profile", "smoke", "--dataset", mvtec_folder, "--out", out)
+    assert status == 2 and said in error and len(error.splitlines()) == 1
+    assert [path.name for path in out.iterdir()] == ["config.json"] and (out / "config.json").read_text() == "precious"
+
+
+def test_train_then_score(capsys, tmp_path, mvtec_folder):
+    model, out = tmp_path / "model", tmp_path / "out"
+    assert main(["train", "--profile", "smoke", "--dataset", str(mvtec_folder), "--steps", "3", "--out", str(model)]) == 0
+    assert {"config.json", "diffusion_pytorch_model.safetensors", "detector.json", "README.md"} <= {p.name for p in model.iterdir()}
+    assert "| image auroc |" in (model / "README.md").read_text()
+    images = mvtec_folder / "test" / "scratch"
+    (images / "broken.png").write_text("no image")
+    assert main(["score", "--model", str(model), str(images), str(mvtec_folder / "test/good/000.png"), "--out", str(out)]) == 1
+    rows = list(csv.DictReader((out / "scores.csv").open()))
+    assert [row["decision"] != "" for row in rows] == [True, True, False, True] and "broken.png: not an image" in rows[2]["error"]
+    loaded = RadarDetector.from_pretrained(model)
+    assert float(rows[0]["score"]) == pytest.approx(loaded.score_samples([images / "000.png"])[0], abs=1e-6)
+    assert sum(1 for _ in (out / "masks").rglob("*.png")) == 3
+
+
+def test_a_failing_notebook_stops_the_run_and_is_named(capsys, tmp_path, monkeypatch):
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    for name, source in (("00_good", "print('fine')"), ("01_bad", "x = 1\n1 / 0"), ("02_never", "print('never')")):
+        reproduce.nbformat.write(reproduce.nbformat.v4.new_notebook(cells=[
+            reproduce.nbformat.v4.new_code_cell("profile = dataset = ''\nseed = 0", metadata={"tags": ["parameters"]}),
+            reproduce.nbformat.v4.new_code_cell(source)]), notebooks / f"{name}.ipynb")
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", notebooks)
+    status, error = status_and_error(capsys, "run", "--profile", "smoke", "--out", tmp_path / "out")
+    assert status == 1 and len(error.splitlines()) == 1
+    assert "01_bad.ipynb: cell" in error and "ZeroDivisionError: division by zero" in error
+    kept = {path.name for path in (tmp_path / "out").glob("*.ipynb")}
+    assert kept == {"00_good.ipynb", "01_bad.ipynb"} and not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_the_smoke_kit_takes_released_weights_and_others_their_own(tmp_path, mvtec_folder):
+    kit = Kit("smoke", "printed", folder=tmp_path)
+    assert kit.unet.config.in_channels == 4
+    with pytest.raises(ValueError, match="run notebook 04_train_with_accelerate"):
+        _ = Kit("smoke", str(mvtec_folder), folder=tmp_path).unet
+    shutil.copytree(REPOSITORY / "weights" / "printed", Kit("smoke", str(mvtec_folder), folder=tmp_path).model_folder)
+    assert Kit("smoke", str(mvtec_folder), folder=tmp_path).unet.config.in_channels == 4
+
+
+def test_released_models_have_a_card_and_are_small():
+    for folder in (REPOSITORY / "weights").iterdir():
+        card = (folder / "README.md").read_text()
+        assert all(word in card for word in ("python -m radar_nb train", "seed", "image auroc", "pixel auroc"))
+        assert sum(path.stat().st_size for path in folder.rglob("*")) < 5e6
+        assert len(json.loads((folder / "training.json").read_text())["losses"]) > 100

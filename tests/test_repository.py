@@ -1,0 +1,95 @@
+"""The repository agrees with itself: dependencies, layers, notebooks."""
+
+import ast
+import re
+import subprocess
+import tomllib
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from radar_nb.profiles import REPOSITORY
+
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+FLOORS = [("images", "printed", "patches"), ("datasets", "diffusion"), ("training", "features"), ("detector", "metrics"),
+          ("profiles", "figures"), ("reproduce",), ("__main__",)]
+
+
+def test_pyproject_constraints_and_environment_agree():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(line) for line in [*project["dependencies"], *project["optional-dependencies"]["test"]]]
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line and line[0] != "#")}
+    for requirement in wanted:
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+    conda = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+    names = {line.split("=")[0]: line.split("=")[1] for line in conda if isinstance(line, str)}
+    conda_names = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    listed = {conda_names.get(requirement.name, requirement.name): pins[canonicalize_name(requirement.name)] for requirement in wanted}
+    assert {name: version for name, version in names.items() if name not in ("python", "pip")} == listed
+    assert pins["torch"] == "2.13.0"
+
+
+def test_modules_import_only_from_floors_below():
+    floor = {module: number for number, modules in enumerate(FLOORS) for module in modules}
+    files = {path.stem: path for path in (REPOSITORY / "radar_nb").glob("*.py") if path.stem != "__init__"}
+    assert set(files) == set(floor)
+    beside = {("training", "features"), ("metrics", "detector")}
+    for name, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("radar_nb"):
+                targets = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
+                for target in targets:
+                    assert floor[target] < floor[name] or (name, target) in beside, f"{name} imports {target}"
+
+
+def test_public_functions_have_docstrings_and_types():
+    for path in (REPOSITORY / "radar_nb").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), path
+        for node in [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]:
+            public = not node.name.startswith("_") and node in tree.body
+            assert not public or ast.get_docstring(node), f"{path.name}: {node.name}"
+            length = node.end_lineno - node.lineno
+            assert isinstance(node, ast.ClassDef) or length <= 70, f"{path.name}: {node.name} has {length} lines"
+
+
+def test_nothing_names_a_machine():
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, files):
+        if name.endswith((".py", ".md", ".ipynb", ".yml", ".toml", ".txt", ".cff")) or name in ("Makefile", ".ci/run"):
+            found = re.findall(r"/(?:work|tmp|root|home)/[\w.-]+", (REPOSITORY / name).read_text())
+            assert not found, f"{name}: {found[:3]}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_stored_notebook_is_one_clean_run(path):
+    notebook = nbformat.read(path, 4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1 and re.sub(r"\s*#.*", "", tagged[0].source).splitlines() == ['profile = "smoke"', 'dataset = "printed"', "seed = 0"]
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert pictures and all(len(output.metadata.get("image/png", {}).get("alt", "")) > 20 for output in pictures), "a figure lacks alt text"
+    assert path.stat().st_size < 1_000_000
+    assert max(len(cell.source.splitlines()) for cell in code) <= 26
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_has_its_parts(path):
+    text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+    for part in ("**You will**", "**Time**", "**You need**", "## Exercises", "<details>", "## Summary", "Common mistake"):
+        assert part in text, part
+    for link in re.findall(r"\]\(([\w.]+\.ipynb)\)", text):
+        assert (REPOSITORY / "notebooks" / link).is_file(), link
+
+
+@pytest.mark.parametrize("path", [REPOSITORY / "README.md", *REPOSITORY.glob("*/README.md")], ids=lambda path: path.parent.name)
+def test_links_of_the_documentation_lead_somewhere(path):
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
+        assert (path.parent / link).exists(), link
