@@ -17,7 +17,7 @@ NOISE_MAP, HEAT = "PuOr", "viridis"
 
 _STYLE = {"figure.facecolor": "white", "font.size": 11, "axes.titlesize": 11, "axes.spines.top": False,
           "axes.spines.right": False, "figure.constrained_layout.use": True, "image.interpolation": "nearest",
-          "legend.frameon": False, "savefig.dpi": 75}
+          "legend.frameon": False, "savefig.dpi": 72}
 
 
 def new_figure(rows: int = 1, columns: int = 1, width: float = 9, height: float = 3) -> tuple[Figure, np.ndarray | Axes]:
@@ -80,7 +80,7 @@ def detection_figure(findings: Sequence[dict], truths: Sequence[np.ndarray | Non
     noise = [finding["noise_map"].mean(axis=0) for finding in findings]
     noise_limit = max(float(np.quantile(np.abs(map_), 0.999)) for map_ in noise)
     sobel_limit = max(float(finding["anomaly_map"].max()) for finding in findings)
-    figure, axes = new_figure(len(findings), 4, width=10, height=2.55 * len(findings))
+    figure, axes = new_figure(len(findings), 4, width=9, height=2.3 * len(findings))
     for row, finding, map_, truth, name in zip(np.atleast_2d(axes), findings, noise, truths, names, strict=True):
         decision = "normal" if finding["normal"] else "anomalous"
         draw_image(row[0], finding["image"], f"{name}\ndecision: {decision}", truth)
