@@ -17,7 +17,7 @@ from radar_nb.datasets import Dataset, Sizes, load_dataset
 from radar_nb.detector import RadarDetector
 from radar_nb.diffusion import load_unet
 from radar_nb.images import InputError
-from radar_nb.training import TrainingConfig
+from radar_nb.training import TrainingConfig, train
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -68,19 +68,15 @@ class Kit:
 
     @cached_property
     def unet(self) -> UNet2DModel:
-        """The trained U-Net: the one that notebook 04 trained in this run, else the released one.
+        """The trained U-Net: the one that notebook 04 trained in this run, else the released one, else train one now.
 
         At the smoke profile the released one comes first: twenty steps do not make a detector.
-
-        Raises:
-            InputError: there is neither.
         """
         folders = [self.model_folder, self.weights_folder]
         for folder in folders[::-1] if self.profile == "smoke" else folders:
             if (folder / "config.json").is_file():
                 return load_unet(folder)
-        raise InputError(f"{self.model_folder}: no trained U-Net for {self.data.name}; run notebook 04_train_with_accelerate "
-                         f"with the same parameters first")
+        return train(self.data.train, self.training, self.model_folder, progress=False).unet
 
     @cached_property
     def detector(self) -> RadarDetector:

@@ -4,11 +4,13 @@ The same loop runs on a CPU, a GPU, or several processes. Every draw (patches, t
 (seed, step) alone, so a run that was interrupted and goes on is the run that was not.
 """
 
+import functools
 import json
 import math
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from radar_nb.diffusion import add_noise, build_unet, denoise, fold_factor, image_channels, make_scheduler, predict_noise
+from radar_nb.diffusion import add_noise, build_unet, denoise, fold_factor, image_channels, load_unet, make_scheduler, predict_noise
 from radar_nb.images import InputError, load_images, to_image, to_tensor, write_image
 from radar_nb.patches import random_patches
 
@@ -59,7 +61,7 @@ class TrainingResult:
 
     unet: UNet2DModel
     losses: list[float] = field(default_factory=list)
-    seconds: float = 0.0          # of this call; an interrupted run's earlier part is not in it
+    seconds: float = 0.0          # of the call that finished it; an interrupted run's earlier part is not in it
 
 
 def diffusion_loss(unet: UNet2DModel, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor,
@@ -86,14 +88,14 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
         images: arrays or paths, each at least a patch large, all grey or all RGB.
         config: what to do; the same config and images give the same weights.
         out: folder for the model, its `checkpoints/` and `samples/`; a run goes on where the newest checkpoint
-            ends. None keeps nothing.
+            ends, and a finished one is loaded. None keeps nothing.
         progress: show a bar with loss and time left.
 
     Returns:
         the trained U-Net and the losses of all steps, those before an interruption included.
 
     Raises:
-        InputError: a bad image, or checkpoints in `out` from another config.
+        InputError: a bad image, or `out` holds a training with another config or other images.
     """
     began = time.perf_counter()
     accelerator = Accelerator()
@@ -101,6 +103,10 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
     images = [to_tensor(image) for image in load_images(images, config.patch_size)]
     if not images:
         raise InputError("images=[]: no training images; give at least one")
+    origin = {"config": json.loads(json.dumps(asdict(config))), "images": _fingerprint(images)}
+    if out and Path(out, "training.json").is_file():
+        state = _read_state(Path(out, "training.json"), origin)
+        return TrainingResult(load_unet(out), state["losses"], state["seconds"])
     torch.manual_seed(config.seed)
     unet = build_unet(len(images[0]), config.fold, config.widths, config.attention).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate)
@@ -108,7 +114,7 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
     unet, optimizer = accelerator.prepare(unet, optimizer)
     ema = EMAModel(accelerator.unwrap_model(unet).parameters(), decay=config.ema_decay)
     alphas_cumprod = make_scheduler().alphas_cumprod.to(accelerator.device)
-    losses = _load_checkpoint(out, config, accelerator.unwrap_model(unet), ema, optimizer, schedule) if out else []
+    losses = _load_checkpoint(out, origin, accelerator.unwrap_model(unet), ema, optimizer, schedule) if out else []
 
     part = slice(accelerator.process_index, None, accelerator.num_processes)
     bar = tqdm(range(len(losses), config.steps), "training", config.steps, initial=len(losses),
@@ -127,7 +133,7 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
         bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
         if out and accelerator.is_main_process:
             if (step + 1) % config.checkpoint_every == 0 and step + 1 < config.steps:
-                _save_checkpoint(out, config, accelerator.unwrap_model(unet), ema, optimizer, schedule, losses)
+                _save_checkpoint(out, origin, accelerator.unwrap_model(unet), ema, optimizer, losses)
             if config.sample_every and (step + 1) % config.sample_every == 0:
                 _save_samples(out, step + 1, accelerator.unwrap_model(unet), ema)
 
@@ -138,7 +144,7 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
     if out and accelerator.is_main_process:
         unet.save_pretrained(out)
         Path(out, "training.json").write_text(json.dumps(
-            {"config": asdict(config), "seconds": round(seconds, 1), "losses": [round(loss, 6) for loss in losses]}))
+            origin | {"seconds": round(seconds, 1), "losses": [round(loss, 6) for loss in losses]}))
     accelerator.wait_for_everyone()
     return TrainingResult(unet, losses, seconds)
 
@@ -166,7 +172,7 @@ def _use_bf16(config: TrainingConfig, device: torch.device) -> bool:
 # --- checkpoints: safetensors and JSON, so that loading one can run no code ----------------------------------
 
 
-def _save_checkpoint(out, config, unet, ema, optimizer, schedule, losses) -> None:
+def _save_checkpoint(out, origin, unet, ema, optimizer, losses) -> None:
     """Write `checkpoints/step-N` under a temporary name, rename it, and keep the last two."""
     folder = Path(out, "checkpoints", f"step-{len(losses):07d}")
     unfinished = folder.with_suffix(".unfinished")
@@ -177,21 +183,33 @@ def _save_checkpoint(out, config, unet, ema, optimizer, schedule, losses) -> Non
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, unfinished / "state.safetensors")
-    (unfinished / "state.json").write_text(json.dumps({"config": asdict(config), "losses": losses}))
+    (unfinished / "state.json").write_text(json.dumps(origin | {"losses": losses}))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
     for old in sorted(folder.parent.glob("step-*[0-9]"))[:-2]:
         shutil.rmtree(old)
 
 
-def _load_checkpoint(out, config, unet, ema, optimizer, schedule) -> list[float]:
+def _fingerprint(images: list[torch.Tensor]) -> int:
+    """A number that other training images would almost surely not have."""
+    return functools.reduce(lambda crc, image: zlib.crc32(image.contiguous().numpy(), crc), images, 0)
+
+
+def _read_state(path: Path, origin: dict) -> dict:
+    """Read a training's JSON, and make sure that it is the training that `origin` describes."""
+    state = json.loads(path.read_text())
+    for name, value in origin.items():
+        if state.get(name) != value:
+            raise InputError(f"{path}: a training with another {name}; give an empty folder, or the {name} that it began with")
+    return state
+
+
+def _load_checkpoint(out, origin, unet, ema, optimizer, schedule) -> list[float]:
     """Put the newest checkpoint's state into the given objects; return its losses, none if there is no checkpoint."""
     folders = sorted(Path(out, "checkpoints").glob("step-*[0-9]"))
     if not folders:
         return []
-    state = json.loads((folders[-1] / "state.json").read_text())
-    if state["config"] != json.loads(json.dumps(asdict(config))):
-        raise InputError(f"{folders[-1]}: a checkpoint of another training; give an empty folder, or the config it began with")
+    state = _read_state(folders[-1] / "state.json", origin)
     tensors = load_file(folders[-1] / "state.safetensors")
     unet.load_state_dict({name.removeprefix("unet."): value for name, value in tensors.items() if name.startswith("unet.")})
     for index, parameter in enumerate(ema.shadow_params):
@@ -205,7 +223,7 @@ def _load_checkpoint(out, config, unet, ema, optimizer, schedule) -> list[float]
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     schedule.load_state_dict(schedule.state_dict() | {"last_epoch": len(state["losses"]), "_step_count": len(state["losses"]) + 1})
     for group, learning_rate in zip(optimizer.param_groups, schedule.base_lrs, strict=True):
-        group["lr"] = learning_rate * one_cycle(len(state["losses"]) / config.steps, config.warmup)
+        group["lr"] = learning_rate * schedule.lr_lambdas[0](len(state["losses"]))
     return state["losses"]
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -100,13 +99,11 @@ def test_a_failing_notebook_stops_the_run_and_is_named(capsys, tmp_path, monkeyp
     assert kept == {"00_good.ipynb", "01_bad.ipynb"} and not (tmp_path / "out" / "summary.json").exists()
 
 
-def test_the_smoke_kit_takes_released_weights_and_others_their_own(tmp_path, mvtec_folder):
-    kit = Kit("smoke", "printed", folder=tmp_path)
-    assert kit.unet.config.in_channels == 4
-    with pytest.raises(ValueError, match="run notebook 04_train_with_accelerate"):
-        _ = Kit("smoke", str(mvtec_folder), folder=tmp_path).unet
-    shutil.copytree(REPOSITORY / "weights" / "printed", Kit("smoke", str(mvtec_folder), folder=tmp_path).model_folder)
-    assert Kit("smoke", str(mvtec_folder), folder=tmp_path).unet.config.in_channels == 4
+def test_the_smoke_kit_takes_released_weights_and_trains_where_there_are_none(tmp_path, mvtec_folder):
+    released = Kit("smoke", "printed", folder=tmp_path)
+    assert released.unet.config.in_channels == 4 and not released.model_folder.exists()
+    own = Kit("smoke", str(mvtec_folder), folder=tmp_path)
+    assert own.unet.config.in_channels == 4 and (own.model_folder / "training.json").is_file()
 
 
 def test_released_models_have_a_card_and_are_small():

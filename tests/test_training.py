@@ -87,8 +87,11 @@ def test_a_run_writes_a_model_its_losses_two_checkpoints_and_samples_and_no_pick
 
 def test_checkpoints_of_another_training_are_refused(images, tmp_path):
     train(images, TINY, tmp_path, progress=False)
-    with pytest.raises(InputError, match="a checkpoint of another training"):
-        train(images, replace(TINY, learning_rate=0.1), tmp_path, progress=False)
+    assert train(images, TINY, tmp_path, progress=False).seconds == json.loads((tmp_path / "training.json").read_text())["seconds"]
+    (tmp_path / "training.json").unlink()
+    for wrong, said in (((images, replace(TINY, learning_rate=0.1)), "another config"), ((images[:3], TINY), "another images")):
+        with pytest.raises(InputError, match=f"state.json: a training with {said}"):
+            train(*wrong, tmp_path, progress=False)
 
 
 @pytest.mark.parametrize(("change", "named"), [({"steps": 0}, "steps=0"), ({"patch_size": 30}, "patch_size=30: choose a multiple of 4"),
