@@ -87,10 +87,11 @@ def test_train_then_score(capsys, tmp_path, mvtec_folder):
 def test_a_failing_notebook_stops_the_run_and_is_named(capsys, tmp_path, monkeypatch):
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
+    new = reproduce.nbformat.v4
     for name, source in (("00_good", "print('fine')"), ("01_bad", "x = 1\n1 / 0"), ("02_never", "print('never')")):
-        reproduce.nbformat.write(reproduce.nbformat.v4.new_notebook(cells=[
-            reproduce.nbformat.v4.new_code_cell("profile = dataset = ''\nseed = 0", metadata={"tags": ["parameters"]}),
-            reproduce.nbformat.v4.new_code_cell(source)]), notebooks / f"{name}.ipynb")
+        parameters = new.new_code_cell("profile = dataset = ''\nseed = 0", metadata={"tags": ["parameters"]})
+        kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+        reproduce.nbformat.write(new.new_notebook(cells=[parameters, new.new_code_cell(source)], metadata=kernel), notebooks / f"{name}.ipynb")
     monkeypatch.setattr(reproduce, "NOTEBOOKS", notebooks)
     status, error = status_and_error(capsys, "run", "--profile", "smoke", "--out", tmp_path / "out")
     assert status == 1 and len(error.splitlines()) == 1
