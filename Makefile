@@ -17,9 +17,10 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 run: $(READY)
 	$(BIN)/python -m radar_nb run --profile $(PROFILE) --dataset "$(DATASET)" --seed $(SEED) --out "$(OUT)"
 
+# Two workers, a whole file each: units, every notebook by papermill, every notebook by nbval.
+test: export OMP_NUM_THREADS = 1
 test: $(READY)
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval notebooks
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --nbval tests notebooks
 
 lab: $(READY)
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/00_start_here.ipynb
