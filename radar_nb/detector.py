@@ -97,11 +97,11 @@ class RadarDetector(OutlierMixin, BaseEstimator):
     def _calibrate(self, images: Iterable) -> None:
         """Fit the forest and the pixel threshold on held-out normal images."""
         rng = np.random.default_rng(self.random_state)
-        shapes, features, pixels = [], [], []
+        features, pixels = [], []
         sobel_maps = [sobel for batch in self._sobel_maps(images) for sobel in batch]
         if len(sobel_maps) < 2:
             raise InputError(f"images: {len(sobel_maps)} to calibrate on; give at least 2, hundreds are better")
-        crops = ceil(self.calibration_points / len(sobel_maps)) if len(sobel_maps) < self.calibration_points else 1
+        crops = ceil(self.calibration_points / len(sobel_maps))  # 1, the map itself, where there are enough
         for sobel in sobel_maps:
             features += [extract_features(view[None], self._window(view)) for view in _views(sobel, crops, rng)]
             pixels.append(rng.choice(self._smooth(sobel[None]).ravel(), 4000))

@@ -1,6 +1,6 @@
 """What a notebook starts from: profile, data set, seed, and where the run's files are.
 
-The profiles are how much is done (DESIGN: smoke for CI, cpu for a laptop, gpu for the paper's scale).
+A profile is how much is done: smoke for CI, cpu for a laptop, gpu for the paper's scale.
 """
 
 import csv
