@@ -10,7 +10,6 @@ from radar_nb import reproduce
 from radar_nb.__main__ import main
 from radar_nb.detector import RadarDetector
 from radar_nb.images import write_image
-from radar_nb.printed import make_image
 from radar_nb.profiles import REPOSITORY, Kit
 
 
