@@ -13,13 +13,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
 from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map
 from radar_nb.features import extract_features, sobel_magnitude
 from radar_nb.images import InputError, load_images, to_tensor
 from radar_nb.training import TrainingConfig, train
+
+DECISIONS = ("isolation_forest", "mahalanobis", "one_class_svm")
 
 
 class RadarDetector(OutlierMixin, BaseEstimator):
@@ -29,7 +35,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
     in any iterable: a list, an array `(N, H, W)` or `(N, H, W, 3)`, a generator.
 
     Args:
-        timestep: the one `t` at which the U-Net is asked.
+        timestep: the one `t` at which the U-Net is asked; or several, a call each, whose maps count together.
         reading: what goes in and comes out, see `radar_nb.diffusion.noise_map`.
         contamination: share of normal images that may be called anomalous; sets the Isolation Forest's threshold.
         random_state: seed of the split, the training, the noise and the forest.
@@ -44,15 +50,23 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             images, each gives several crops of its Sobel map.
         batch_size: images of one size in one call.
 
+    Beyond the paper, for ablations and for hard images (notebook 10); the defaults are the paper's recipe:
+        sobel: False takes the magnitude of the noise map itself.
+        decision: `mahalanobis` or `one_class_svm` in the place of the Isolation Forest.
+        one_sided: features below the calibration images' median count as the median, so that a surface more quiet
+            than usual is not called anomalous.
+        border: pixels at the edge of each map that do not count, and take the value of their nearest inner pixel.
+
     Attributes:
-        unet_: the U-Net; calibration_features_: `(M, 2)`; forest_: the Isolation Forest on them;
-        pixel_threshold_: float; channels_: 1 or 3.
+        unet_: the U-Net; calibration_features_: `(M, 2)`; forest_: the Isolation Forest (or `decision`) on them;
+        offset_: threshold of the score; pixel_threshold_: of the anomaly map; channels_: 1 or 3.
     """
 
-    def __init__(self, timestep: int = 200, reading: str = "noise_free", contamination: float = 0.05,
+    def __init__(self, timestep: int | tuple[int, ...] = 200, reading: str = "noise_free", contamination: float = 0.05,
                  random_state: int = 0, *, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
                  stride: int | None = None, window: int = 17, smoothing: float = 3.0, pixel_quantile: float = 0.999,
-                 calibration_share: float = 0.3, calibration_points: int = 200, batch_size: int = 8):
+                 calibration_share: float = 0.3, calibration_points: int = 200, batch_size: int = 8,
+                 sobel: bool = True, decision: str = "isolation_forest", one_sided: bool = False, border: int = 0):
         self.timestep = timestep
         self.reading = reading
         self.contamination = contamination
@@ -66,6 +80,10 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         self.calibration_share = calibration_share
         self.calibration_points = calibration_points
         self.batch_size = batch_size
+        self.sobel = sobel
+        self.decision = decision
+        self.one_sided = one_sided
+        self.border = border
 
     # --- learning ------------------------------------------------------------------------------------------
 
@@ -103,15 +121,16 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             raise InputError(f"images: {len(sobel_maps)} to calibrate on; give at least 2, hundreds are better")
         crops = ceil(self.calibration_points / len(sobel_maps))  # 1, the map itself, where there are enough
         for sobel in sobel_maps:
-            features += [extract_features(view[None], self._window(view)) for view in _views(sobel, crops, rng)]
+            features += [self._extract(view[None]) for view in _views(self._inner(sobel), crops, rng)]
             pixels.append(rng.choice(self._smooth(sobel[None]).ravel(), 4000))
         self.calibration_features_ = np.concatenate(features)
         self.pixel_threshold_ = float(np.quantile(np.concatenate(pixels), self.pixel_quantile))
         self._fit_forest()
 
     def _fit_forest(self) -> None:
-        self.forest_ = IsolationForest(n_estimators=200, contamination=self.contamination,
-                                       random_state=self.random_state).fit(self.calibration_features_)
+        self.forest_ = _outlier_model(self.decision, self.contamination, self.random_state)
+        features = self._one_sided(self.calibration_features_)
+        self.offset_ = float(np.quantile(self.forest_.fit(features).score_samples(features), self.contamination))
 
     # --- deciding ------------------------------------------------------------------------------------------
 
@@ -121,17 +140,17 @@ class RadarDetector(OutlierMixin, BaseEstimator):
 
     def features(self, images: Iterable) -> np.ndarray:
         """Global and local norm of each image's Sobel map: `(N, 2)`."""
-        return np.concatenate([extract_features(maps, self._window(maps[0])) for maps in self._sobel_maps(images)]
+        return np.concatenate([self._extract(self._inner(maps)) for maps in self._sobel_maps(images)]
                               or [np.empty((0, 2))])
 
     def score_samples(self, images: Iterable) -> np.ndarray:
         """Score of each image, `(N,)`: higher is more normal, as in scikit-learn."""
         features = self.features(images)
-        return self.forest_.score_samples(features) if len(features) else np.empty(0)
+        return self.forest_.score_samples(self._one_sided(features)) if len(features) else np.empty(0)
 
     def decision_function(self, images: Iterable) -> np.ndarray:
         """`score_samples` minus the threshold, `(N,)`: negative is anomalous."""
-        return self.score_samples(images) - self.forest_.offset_
+        return self.score_samples(images) - self.offset_
 
     def predict(self, images: Iterable) -> np.ndarray:
         """`(N,)`: +1 normal, -1 anomalous."""
@@ -149,14 +168,14 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         """For each image, from one U-Net call: `image`, `noise_map`, `sobel`, `anomaly_map`, `mask`, `features`,
         `score`, `normal`. Memory does not grow with the number of images."""
         for batch, noise in self._noise_maps(images):
-            sobel = sobel_magnitude(noise)
+            sobel = self._sobel(noise)
             smooth = self._smooth(sobel)
-            features = extract_features(sobel, self._window(sobel[0]))
-            scores = self.forest_.score_samples(features)
+            features = self._extract(self._inner(sobel))
+            scores = self.forest_.score_samples(self._one_sided(features))
             for index, image in enumerate(batch):
                 yield {"image": image, "noise_map": noise[index], "sobel": sobel[index], "anomaly_map": smooth[index],
                        "mask": smooth[index] > self.pixel_threshold_, "features": features[index],
-                       "score": float(scores[index]), "normal": bool(scores[index] >= self.forest_.offset_)}
+                       "score": float(scores[index]), "normal": bool(scores[index] >= self.offset_)}
 
     # --- keeping -------------------------------------------------------------------------------------------
 
@@ -208,34 +227,62 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             raise InputError(f"reading={self.reading!r}: choose one of {', '.join(READINGS)}")
         if not 0 < self.contamination <= 0.5:
             raise InputError(f"contamination={self.contamination}: choose more than 0, and at most 0.5")
-        if not 0 <= self.timestep < 1000:
+        if not self._timesteps() or not all(0 <= timestep < 1000 for timestep in self._timesteps()):
             raise InputError(f"timestep={self.timestep}: choose 0 to 999")
+        if self.decision not in DECISIONS:
+            raise InputError(f"decision={self.decision!r}: choose one of {', '.join(DECISIONS)}")
+        if not 0 <= 2 * self.border < self._training().patch_size - 2:
+            raise InputError(f"border={self.border}: choose 0 to {self._training().patch_size // 2 - 2}, less than half a patch")
 
-    def _window(self, sobel: np.ndarray) -> int:
-        return min(self.window, *sobel.shape)
+    def _timesteps(self) -> tuple[int, ...]:
+        return tuple(self.timestep) if isinstance(self.timestep, Iterable) else (self.timestep,)
+
+    def _sobel(self, noise: np.ndarray) -> np.ndarray:
+        """Noise maps `(N, C, H, W)` to Sobel maps `(N, H, W)`; several timesteps count as channels."""
+        maps = sobel_magnitude(noise) if self.sobel else np.sqrt(np.square(noise).sum(axis=1))
+        width = self.border
+        return np.pad(self._inner(maps), ((0, 0), (width, width), (width, width)), mode="edge") if width else maps
+
+    def _inner(self, maps: np.ndarray) -> np.ndarray:
+        return maps[..., self.border:maps.shape[-2] - self.border, self.border:maps.shape[-1] - self.border]
+
+    def _extract(self, maps: np.ndarray) -> np.ndarray:
+        return extract_features(maps, min(self.window, *maps.shape[1:]))
+
+    def _one_sided(self, features: np.ndarray) -> np.ndarray:
+        return np.maximum(features, np.median(self.calibration_features_, axis=0)) if self.one_sided else features
 
     def _smooth(self, sobel_maps: np.ndarray) -> np.ndarray:
         return ndimage.gaussian_filter(sobel_maps, (0, self.smoothing, self.smoothing))
 
     def _sobel_maps(self, images: Iterable) -> Iterator[np.ndarray]:
-        return (sobel_magnitude(maps) for _, maps in self._noise_maps(images))
+        return (self._sobel(maps) for _, maps in self._noise_maps(images))
 
     def _noise_maps(self, images: Iterable) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
-        """Batches of images of one size, with their noise maps `(N, C, H, W)`."""
+        """Batches of images of one size, with their noise maps `(N, C, H, W)`; several timesteps are further channels."""
         check_is_fitted(self, "unet_")
         patch_size = self._training().patch_size
         loaded = load_images(images, patch_size, self.channels_)
         for _, run in groupby(loaded, key=np.shape):
             while batch := list(islice(run, self.batch_size)):
                 x0 = torch.stack([to_tensor(image) for image in batch]).to(self.unet_.device)
-                maps = noise_map(self.unet_, x0, self.timestep, self.reading, eps=self._noise(x0),
-                                 patch_size=patch_size, stride=self.stride)
-                yield batch, maps.float().cpu().numpy()
+                maps = [noise_map(self.unet_, x0, timestep, self.reading, eps=self._noise(x0), patch_size=patch_size,
+                                  stride=self.stride) for timestep in self._timesteps()]
+                yield batch, torch.cat(maps, dim=1).float().cpu().numpy()
 
     def _noise(self, x0: torch.Tensor) -> torch.Tensor:
         """The noise of the readings that add some: the same for every image, so a score depends on its image alone."""
         generator = torch.Generator().manual_seed(self.random_state)
         return torch.randn(x0.shape[1:], generator=generator).to(x0).expand_as(x0)
+
+
+def _outlier_model(decision: str, contamination: float, seed: int) -> OutlierMixin:
+    """An unfitted scikit-learn model whose `predict` is -1 for about `contamination` of the points it is fitted on."""
+    if decision == "mahalanobis":
+        return EllipticEnvelope(contamination=contamination, support_fraction=1.0, random_state=seed)
+    if decision == "one_class_svm":
+        return make_pipeline(StandardScaler(), OneClassSVM(nu=contamination))
+    return IsolationForest(n_estimators=200, contamination=contamination, random_state=seed)
 
 
 def _views(sobel: np.ndarray, crops: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

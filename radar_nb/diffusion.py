@@ -4,7 +4,7 @@ Notation as in the paper: `x0` image, `t` timestep in 0..T-1, `eps` Gaussian noi
 prediction of it, `alphas_cumprod[t]` the share of the image's variance that is left in `x_t`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import isqrt
 from pathlib import Path
@@ -146,10 +146,11 @@ def noise_map(unet: UNet2DModel, x0: torch.Tensor, timestep: int, reading: str =
 
 
 def reverse_step(x_t: torch.Tensor, eps_theta: torch.Tensor, t: int, previous: int, alphas_cumprod: torch.Tensor,
-                 eta: float = 0.0, generator: torch.Generator | None = None) -> torch.Tensor:
+                 eta: float = 0.0, generator: torch.Generator | None = None, draw: Callable = torch.randn) -> torch.Tensor:
     """One step back from t to `previous` < t (DDIM, Song et al. 2021, eq. 12); -1 stands for the clean image.
 
-    `eta=0` is DDIM, deterministic; `eta=1` with `previous = t - 1` is DDPM with the posterior variance.
+    `eta=0` is DDIM, deterministic; `eta=1` with `previous = t - 1` is DDPM with the posterior variance, and `draw`
+    makes its noise, called as `torch.randn(shape, generator=generator)`.
     """
     a_t, a_previous = alphas_cumprod[t], alphas_cumprod[previous] if previous >= 0 else torch.tensor(1.0)
     x0 = ((x_t - (1 - a_t).sqrt() * eps_theta) / a_t.sqrt()).clamp(-1, 1)
@@ -157,19 +158,20 @@ def reverse_step(x_t: torch.Tensor, eps_theta: torch.Tensor, t: int, previous: i
     sigma = eta * ((1 - a_previous) / (1 - a_t) * (1 - a_t / a_previous)).sqrt()
     x = a_previous.sqrt() * x0 + (1 - a_previous - sigma**2).clamp(min=0).sqrt() * eps_theta
     if eta:
-        x = x + sigma * torch.randn(x.shape, generator=generator).to(x)
+        x = x + sigma * draw(x.shape, generator=generator).to(x)
     return x
 
 
 @torch.inference_mode()
 def denoise(unet: UNet2DModel, x_t: torch.Tensor, start: int, steps: int, *, eta: float = 0.0,
-            generator: torch.Generator | None = None, keep_every: int = 0) -> tuple[torch.Tensor, list[tuple[int, torch.Tensor]]]:
+            generator: torch.Generator | None = None, draw: Callable = torch.randn,
+            keep_every: int = 0) -> tuple[torch.Tensor, list[tuple[int, torch.Tensor]]]:
     """Reverse diffusion from `x_t` at t = `start` down to an image (paper Fig. 2).
 
     Args:
         x_t: noisy images `(N, C, H, W)`; pure noise with `start=999` samples new images.
         steps: U-Net calls; `start + 1` with `eta=1` is the full DDPM chain, fewer with `eta=0` is DDIM.
-        generator: where the noise of `eta > 0` comes from.
+        generator, draw: where the noise of `eta > 0` comes from, see `reverse_step`.
         keep_every: keep `x` at each so many-th step for a picture; 0 keeps none.
 
     Returns:
@@ -186,5 +188,5 @@ def denoise(unet: UNet2DModel, x_t: torch.Tensor, start: int, steps: int, *, eta
     for number, (t, previous) in enumerate(pairwise(timesteps)):
         if keep_every and number % keep_every == 0:
             kept.append((t, x.clone()))
-        x = reverse_step(x, predict_noise(unet, x, t), t, previous, alphas_cumprod, eta, generator)
+        x = reverse_step(x, predict_noise(unet, x, t), t, previous, alphas_cumprod, eta, generator, draw)
     return x.clamp(-1, 1), kept

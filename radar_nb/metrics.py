@@ -1,6 +1,6 @@
 """How good is a detector: metrics of images and of pixels, and bootstrap intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -93,12 +93,17 @@ def evaluate(detector, data) -> dict[str, float]:
     Returns:
         `image_metrics` and, over the images that have a mask, `pixel_metrics`.
     """
-    findings = [(f["score"], f["normal"], f["anomaly_map"], f["mask"]) for f in detector.inspect(data.test)]
-    scores, normal, maps, segments = zip(*findings, strict=True)
-    result = image_metrics(data.labels, -np.array(scores), ~np.array(normal))
-    masked = [i for i, mask in enumerate(data.masks) if mask is not None]
-    if any(data.masks[i].any() for i in masked):
-        result |= pixel_metrics(*([list_[i] for i in masked] for list_ in (data.masks, maps, segments)))
+    return judge(list(detector.inspect(data.test)), data)
+
+
+def judge(findings: Sequence[Mapping], data) -> dict[str, float]:
+    """`evaluate` for findings that are there already: one for each test image, as `inspect` yields them."""
+    result = image_metrics(data.labels, -np.array([finding["score"] for finding in findings]),
+                           ~np.array([finding["normal"] for finding in findings]))
+    masked = [(data.masks[i], findings[i]["anomaly_map"], findings[i]["mask"])
+              for i, mask in enumerate(data.masks) if mask is not None]
+    if any(mask.any() for mask, _, _ in masked):
+        result |= pixel_metrics(*zip(*masked, strict=True))
     return result
 
 

@@ -6,7 +6,7 @@ A profile is how much is done: smoke for CI, cpu for a laptop, gpu for the paper
 import csv
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +91,16 @@ class Kit:
             writer = csv.DictWriter(file, rows[0].keys())
             writer.writeheader()
             writer.writerows(rows)
+
+    def keep(self, name: str, make: Callable[[], dict]) -> dict:
+        """`make()`, or what it gave the last time: kept as `measured/<data set>-seed<seed>/<name>.json` of the run."""
+        path = self.folder / "measured" / self.model_folder.name / f"{name}.json"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.write_text(json.dumps(make()))
+            unfinished.replace(path)
+        return json.loads(path.read_text())
 
     def record(self, method: str, scores: Mapping[str, float]) -> None:
         """Keep a method's scores for the run's `summary.json`."""

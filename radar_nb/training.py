@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -71,17 +71,18 @@ def diffusion_loss(unet: UNet2DModel, x0: torch.Tensor, eps: torch.Tensor, t: to
     return F.mse_loss(predict_noise(unet, x_t, t).float(), eps)
 
 
-def draw_batch(images: list[torch.Tensor], config: TrainingConfig, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def draw_batch(images: list[torch.Tensor], config: TrainingConfig, step: int,
+               draw: Callable = torch.randn) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The whole batch of a step: patches, noise `(N, C, size, size)` and timesteps `(N,)`, from (seed, step) alone."""
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     x0 = random_patches(images, config.patch_size, config.batch_size, generator)
-    eps = torch.randn(x0.shape, generator=generator)
+    eps = draw(x0.shape, generator=generator)
     t = torch.randint(make_scheduler().config.num_train_timesteps, (len(x0),), generator=generator)
     return x0, eps, t
 
 
 def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str | Path | None = None,
-          progress: bool = True) -> TrainingResult:
+          progress: bool = True, draw: Callable = torch.randn) -> TrainingResult:
     """Train a U-Net on normal images.
 
     Args:
@@ -90,6 +91,7 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
         out: folder for the model, its `checkpoints/` and `samples/`; a run goes on where the newest checkpoint
             ends, and a finished one is loaded. None keeps nothing.
         progress: show a bar with loss and time left.
+        draw: makes the noise, called as `torch.randn(shape, generator=generator)`; AnoDDPM's differs.
 
     Returns:
         the trained U-Net and the losses of all steps, those before an interruption included.
@@ -104,6 +106,7 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
     if not images:
         raise InputError("images=[]: no training images; give at least one")
     origin = {"config": json.loads(json.dumps(asdict(config))), "images": _fingerprint(images)}
+    origin |= {} if draw is torch.randn else {"noise": draw.__name__}
     if out and Path(out, "training.json").is_file():
         state = _read_state(Path(out, "training.json"), origin)
         return TrainingResult(load_unet(out), state["losses"], state["seconds"])
@@ -120,7 +123,7 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
     bar = tqdm(range(len(losses), config.steps), "training", config.steps, initial=len(losses),
                disable=not (progress and accelerator.is_main_process))
     for step in bar:
-        x0, eps, t = (tensor[part].to(accelerator.device) for tensor in draw_batch(images, config, step))
+        x0, eps, t = (tensor[part].to(accelerator.device) for tensor in draw_batch(images, config, step, draw))
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bf16):
             loss = diffusion_loss(unet, x0, eps, t, alphas_cumprod)
         accelerator.backward(loss)

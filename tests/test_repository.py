@@ -14,8 +14,8 @@ from packaging.utils import canonicalize_name
 from radar_nb.profiles import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-FLOORS = [("images", "printed", "patches"), ("datasets", "diffusion"), ("training", "features"), ("detector", "metrics"),
-          ("profiles", "figures"), ("reproduce",), ("__main__",)]
+FLOORS = [("images", "printed", "patches", "simplex"), ("datasets", "diffusion"), ("training", "features"),
+          ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures"), ("comparison", "ablations"), ("reproduce",), ("__main__",)]
 
 
 def test_pyproject_constraints_and_environment_agree():

@@ -1,0 +1,187 @@
+"""RADAR beside its rivals: every method on every data set and seed, measured once, kept, and compared in pairs.
+
+`measure` runs one method and keeps what it said of every test image; `write_tables` turns that into the small CSV files of
+`results/`, from which table, intervals, figures and claims are made in seconds.
+"""
+
+import csv
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from radar_nb.detector import RadarDetector
+from radar_nb.metrics import judge
+from radar_nb.peers import AnoDdpm, Inversion, NoiseDensity, Reconstruction
+from radar_nb.profiles import REPOSITORY, Kit
+from radar_nb.simplex import simplex_noise
+# from radar_nb.statistical import CausalResidual, PcaReconstruction, TextureOneClassSvm
+from radar_nb.training import train
+
+RESULTS = REPOSITORY / "results"
+SLOW = 20             # a method with more U-Net calls an image than this is slow ...
+SLOW_CALIBRATE = 60   # ... and is calibrated on so many images; all are tested on the same
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table: `build(kit, calibrate)` gives a fitted detector; `calls` counts U-Net calls an image."""
+
+    label: str
+    family: str
+    calls: int
+    build: Callable
+
+
+def _radar(**options) -> Callable:
+    return lambda kit, calibrate: RadarDetector(
+        unet=kit.unet, training=kit.training, random_state=kit.seed, **options).fit(calibrate)
+
+
+def _diffusion(kind: type, **options) -> Callable:
+    return lambda kit, calibrate: kind(kit.unet, random_state=kit.seed, **options).fit(calibrate)
+
+
+def _statistical(kind: type) -> Callable:
+    return lambda kit, calibrate: kind(random_state=kit.seed).fit(kit.data.train, calibrate=calibrate)
+
+
+def _anoddpm(kit: Kit, calibrate: Sequence) -> AnoDdpm:
+    folder = kit.model_folder.with_name(f"{kit.model_folder.name}-simplex")
+    unet = train(kit.data.train, kit.training, folder, progress=False, draw=simplex_noise).unet
+    return AnoDdpm(unet, random_state=kit.seed, start=START, eta=1.0).fit(calibrate)
+
+
+# t = 100 to noise to and back: the best of 100, 200, 300, 400 on calibration images with pasted defects.
+START = 100
+METHODS = {
+    "radar": Method("RADAR (noise-free reading)", "RADAR", 1, _radar()),
+    "radar_residual": Method("RADAR (residual reading)", "RADAR", 1, _radar(reading="residual")),
+    "radar_predicted": Method("RADAR (predicted reading)", "RADAR", 1, _radar(reading="predicted")),
+    "ddim10": Method("DDIM reconstruction, 10 steps", "reconstruction", 10, _diffusion(Reconstruction, start=START, steps=10)),
+    "ddim25": Method("DDIM reconstruction, 25 steps", "reconstruction", 25, _diffusion(Reconstruction, start=START, steps=25)),
+    "ddim50": Method("DDIM reconstruction, 50 steps", "reconstruction", 50, _diffusion(Reconstruction, start=START, steps=50)),
+    "ddpm": Method("DDPM reconstruction, all steps", "reconstruction", START + 1, _diffusion(Reconstruction, start=START, eta=1.0)),
+    "anoddpm": Method("AnoDDPM, simplex noise", "reconstruction", START + 1, _anoddpm),
+    "osd_irf": Method("Gaussian density of the noise (OSD-IRF)", "reconstruction-free", 1, _diffusion(NoiseDensity, timestep=100)),
+    "invad": Method("DDIM inversion, 3 steps (InvAD)", "reconstruction-free", 3, _diffusion(Inversion)),
+    # "pca": Method("PCA of patches, T2 and Q", "statistical", 0, _statistical(PcaReconstruction)),
+    # "causal_residual": Method("Causal residual (Bui and Apley)", "statistical", 0, _statistical(CausalResidual)),
+    # "ocsvm": Method("One-class SVM on LBP and GLCM", "statistical", 0, _statistical(TextureOneClassSvm)),
+}
+
+
+# --- measuring -----------------------------------------------------------------------------------------------
+
+
+def measure(name: str, kit: Kit) -> dict:
+    """Fit one method on the normal images of `kit.data` and look at every test image, once: the result is kept in the run.
+
+    Returns:
+        `metrics`; for each test image its `kinds`, `scores` (higher is more anomalous) and `anomalous`; `seconds`.
+    """
+    return kit.keep(f"methods/{name}", lambda: _measure(name, kit))
+
+
+def _measure(name: str, kit: Kit) -> dict:
+    began = time.perf_counter()
+    findings = list(fit_method(name, kit).inspect(kit.data.test))
+    return {"dataset": kit.data.name, "seed": kit.seed, "method": name, "profile": kit.profile,
+            "metrics": {key: round(float(value), 6) for key, value in judge(findings, kit.data).items()},
+            "seconds": round(time.perf_counter() - began, 1), "kinds": list(kit.data.kinds),
+            "scores": [round(-finding["score"], 6) for finding in findings],
+            "anomalous": [int(not finding["normal"]) for finding in findings]}
+
+
+def fit_method(name: str, kit: Kit):
+    """A method's detector, fitted on the normal images of `kit.data`; slow ones see fewer calibration images."""
+    method = METHODS[name]
+    return method.build(kit, kit.data.calibrate[:SLOW_CALIBRATE] if method.calls > SLOW else kit.data.calibrate)
+
+
+def compare(kits: Iterable[Kit], names: Sequence[str] = tuple(METHODS), progress: bool = True) -> list[dict]:
+    """`measure` every method on every kit, the cheap ones first; interrupted, it goes on where it stopped."""
+    jobs = [(kit, name) for kit in kits for name in sorted(names, key=lambda name: METHODS[name].calls)]
+    results, began = [], time.perf_counter()
+    for done, (kit, name) in enumerate(jobs, 1):
+        results.append(measure(name, kit))
+        if progress:
+            left = (time.perf_counter() - began) / done * (len(jobs) - done)
+            scores = results[-1]["metrics"]
+            print(f"[{done:3}/{len(jobs)}] {kit.data.name:16} seed {kit.seed}  {name:16} AUROC {scores['image_auroc']:.3f}  "
+                  f"F1 {scores['f1']:.3f}  about {timedelta(seconds=round(left))} left", flush=True)
+    return results
+
+
+def time_methods(kit: Kit, names: Sequence[str] = tuple(METHODS), repeats: int = 5) -> list[dict]:
+    """Milliseconds of each method for one test image at a time, all in one run, after a warm-up.
+
+    A method's thresholds do not change its time: two calibration images are enough here.
+    """
+    rows = []
+    for name in names:
+        detector = METHODS[name].build(kit, kit.data.calibrate[:2])
+        times = []
+        for index in range(repeats + 1):
+            began = time.perf_counter()
+            list(detector.inspect(kit.data.test[index:index + 1]))
+            times.append(1000 * (time.perf_counter() - began))
+        unet = getattr(detector, "unet_", None)
+        rows.append({"method": name, "unet_calls": METHODS[name].calls, "ms_per_image": round(float(np.median(times[1:])), 2),
+                     "parameters": sum(p.numel() for p in unet.parameters()) if unet else 0})
+    return rows
+
+
+# --- the tables of results/ ----------------------------------------------------------------------------------
+
+
+def write_tables(results: Sequence[dict], folder: Path = RESULTS, provenance: dict | None = None) -> None:
+    """Write `comparison.csv`, a row a (data set, seed, method), and `images/<data set>.csv`, a row a (seed, test image)."""
+    rows = [{"dataset": r["dataset"], "seed": r["seed"], "method": r["method"], "profile": r["profile"],
+             **{key: r["metrics"].get(key, "") for key in METRICS}, "seconds": r["seconds"], **(provenance or {})}
+            for r in sorted(results, key=_order)]
+    write_csv(folder / "comparison.csv", rows)
+    for dataset in {r["dataset"] for r in results}:
+        chosen = sorted((r for r in results if r["dataset"] == dataset), key=_order)
+        names = [name for name in METHODS if any(r["method"] == name for r in chosen)]
+        images = []
+        for seed in sorted({r["seed"] for r in chosen}):
+            said = {r["method"]: r for r in chosen if r["seed"] == seed}
+            for index, kind in enumerate(next(iter(said.values()))["kinds"]):
+                row = {"seed": seed, "image": index, "kind": kind}
+                for name in names:
+                    row[f"{name}_score"] = said[name]["scores"][index] if name in said else ""
+                    row[f"{name}_anomalous"] = said[name]["anomalous"][index] if name in said else ""
+                images.append(row)
+        write_csv(folder / "images" / f"{dataset}.csv", images)
+
+
+METRICS = ("image_auroc", "average_precision", "f1", "precision", "recall", "accuracy", "pixel_auroc", "aupro", "dice")
+
+
+def _order(result: dict) -> tuple:
+    return result["dataset"], result["seed"], list(METHODS).index(result["method"])
+
+
+def write_csv(path: Path, rows: Sequence[dict]) -> None:
+    """Write rows with the same keys."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path: Path) -> list[dict]:
+    """Read rows; numbers become numbers, empty cells None."""
+    def value(text: str) -> str | float | None:
+        try:
+            return float(text) if text else None
+        except ValueError:
+            return text
+
+    with path.open(newline="") as file:
+        return [{key: value(text) for key, text in row.items()} for row in csv.DictReader(file)]
