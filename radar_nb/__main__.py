@@ -1,8 +1,9 @@
-"""Commands: `python -m radar_nb run | train | score | notebooks`. Exit status 0, or 1 a failure, or 2 wrong use."""
+"""Commands: `python -m radar_nb --help` lists them. Exit status 0, or 1 a failure, or 2 wrong use."""
 
 import argparse
 import csv
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,25 @@ def _parser() -> argparse.ArgumentParser:
 
     notebooks = commands.add_parser("notebooks", help="execute notebooks in place at the smoke profile")
     notebooks.add_argument("names", nargs="*", help="which, such as 05_noise_maps (default: all)")
+
+    compare = commands.add_parser("compare", help="RADAR and its rivals on every data set and seed; goes on where it stopped")
+    compare.add_argument("--datasets", nargs="+", default=["printed"], help="names or folders (default: printed)")
+    compare.add_argument("--methods", nargs="+", help="which (default: all)")
+    compare.add_argument("--timing", action="store_true", help="measure milliseconds an image instead, on the first data set")
+    ablate = commands.add_parser("ablate", help="change one thing at a time; goes on where it stopped")
+    ablate.add_argument("--datasets", nargs="+", default=["printed"], help="names or folders (default: printed)")
+    ablate.add_argument("--ablations", nargs="+", help="which (default: all)")
+    ablate.add_argument("--normality", action="store_true", help="test the noise maps for normality instead, on the first data set")
+    for command in (compare, ablate):
+        command.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
+        command.add_argument("--seeds", nargs="+", type=int, default=[0], help="which (default: 0)")
+        command.add_argument("--out", default="runs/paper", help="folder that keeps what is measured (default: runs/paper)")
+
+    claims = commands.add_parser("claims", help="write CLAIMS.md from the tables in results/")
+    figures = commands.add_parser("figures", help="draw figures 1 to 8 of the paper from our own runs, as SVG and PNG")
+    figures.add_argument("--out", required=True, help="folder for the figures")
+    for command in (compare, ablate, claims):
+        command.add_argument("--results", default="results", help="folder of the tables (default: results)")
     return parser
 
 
@@ -114,11 +134,66 @@ def _notebooks(args: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(args: argparse.Namespace) -> int:
+    from radar_nb.comparison import METHODS, collect, compare, time_methods, write_csv, write_tables
+    from radar_nb.profiles import Kit
+    from radar_nb.reproduce import write_provenance
+    names = _chosen("methods", args.methods, METHODS)
+    if args.timing:
+        write_csv(Path(args.results, "timing.csv"), time_methods(Kit(args.profile, args.datasets[0], args.seeds[0], args.out), names))
+    else:
+        compare((Kit(args.profile, dataset, seed, args.out) for dataset in args.datasets for seed in args.seeds), names)
+        write_tables(collect(args.out), Path(args.results))
+    write_provenance(Path(args.results), "timing" if args.timing else "comparison")
+    print(f"{args.results}: tables written")
+    return 0
+
+
+def _ablate(args: argparse.Namespace) -> int:
+    from radar_nb.ablations import ABLATIONS, ablate, measure_normality
+    from radar_nb.comparison import write_csv
+    from radar_nb.profiles import Kit
+    from radar_nb.reproduce import write_provenance
+    names = _chosen("ablations", args.ablations, ABLATIONS)
+    name = "normality" if args.normality else "ablations"
+    if args.normality:
+        rows = measure_normality(Kit(args.profile, args.datasets[0], args.seeds[0], args.out))
+    else:
+        rows = ablate([Kit(args.profile, dataset, seed, args.out) for dataset in args.datasets for seed in args.seeds], names)
+    write_csv(Path(args.results, f"{name}.csv"), rows)
+    write_provenance(Path(args.results), name)
+    print(f"{args.results}: {name}.csv written")
+    return 0
+
+
+def _chosen(argument: str, names: list[str] | None, known: Iterable[str]) -> list[str]:
+    """The names that the user chose, or all."""
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"--{argument} {name}: choose from {', '.join(known)}")
+    return list(names or known)
+
+
+def _claims(args: argparse.Namespace) -> int:
+    from radar_nb.claims import write_claims
+    from radar_nb.evidence import Evidence
+    for claim in write_claims(Evidence(args.results)):
+        print(f"{claim.verdict:22} {claim.claim}")
+    return 0
+
+
+def _figures(args: argparse.Namespace) -> int:
+    from radar_nb.paper_figures import draw_all
+    names = draw_all(Path(args.out))
+    print(f"{args.out}: {len(names)} figures, each as SVG and PNG, and index.json with their alt texts")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     args = _parser().parse_args(arguments)
     try:
-        return {"run": _run, "train": _train, "score": _score, "notebooks": _notebooks}[args.command](args)
+        return globals()[f"_{args.command}"](args)
     except InputError as error:
         print(f"python -m radar_nb {args.command}: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@
 """
 
 import csv
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -78,12 +79,8 @@ METHODS = {
 
 
 def measure(name: str, kit: Kit) -> dict:
-    """Fit one method on the normal images of `kit.data` and look at every test image, once: the result is kept in the run.
-
-    Returns:
-        `metrics`; for each test image its `kinds`, `scores` (higher is more anomalous) and `anomalous`; `seconds`.
-    """
-    return kit.keep(f"methods/{name}", lambda: _measure(name, kit))
+    """`run_method`, or what it gave the last time, which is kept in the run."""
+    return kit.keep(f"methods/{name}", lambda: run_method(name, kit))
 
 
 def _measure(name: str, kit: Kit) -> dict:
@@ -138,10 +135,15 @@ def time_methods(kit: Kit, names: Sequence[str] = tuple(METHODS), repeats: int =
 # --- the tables of results/ ----------------------------------------------------------------------------------
 
 
-def write_tables(results: Sequence[dict], folder: Path = RESULTS, provenance: dict | None = None) -> None:
+def collect(folder: str | Path) -> list[dict]:
+    """Everything that `measure` kept in a run."""
+    return [json.loads(path.read_text()) for path in sorted(Path(folder, "measured").glob("*/methods/*.json"))]
+
+
+def write_tables(results: Sequence[dict], folder: Path = RESULTS) -> None:
     """Write `comparison.csv`, a row a (data set, seed, method), and `images/<data set>.csv`, a row a (seed, test image)."""
     rows = [{"dataset": r["dataset"], "seed": r["seed"], "method": r["method"], "profile": r["profile"],
-             **{key: r["metrics"].get(key, "") for key in METRICS}, "seconds": r["seconds"], **(provenance or {})}
+             **{key: r["metrics"].get(key, "") for key in METRICS}, "seconds": r["seconds"]}
             for r in sorted(results, key=_order)]
     write_csv(folder / "comparison.csv", rows)
     for dataset in {r["dataset"] for r in results}:

@@ -76,3 +76,23 @@ def gaussian_statistics(noise_map: np.ndarray) -> dict[str, float]:
     return {"std": values.std(), "skewness": stats.skew(values), "excess_kurtosis": stats.kurtosis(values),
             "ks_distance": stats.kstest(standard, "norm").statistic,
             "correlation": np.corrcoef(rows[:, :-1].ravel(), rows[:, 1:].ravel())[0, 1]}
+
+
+def patch_normality(noise_map: np.ndarray, patch: int = 32, spacing: int = 2) -> list[dict[str, float]]:
+    """Test each patch of a noise map for normality (paper Fig. 4): D'Agostino and Pearson's K2.
+
+    Args:
+        noise_map: `(H, W)`; patch: side of the patches, which do not overlap; spacing: only every so many-th pixel in
+            each direction is used, since neighbours are correlated and the test takes its values for independent.
+
+    Returns:
+        for each patch `row`, `column`, the statistic `k2`, its `p_value`, and `excess_kurtosis`.
+    """
+    results = []
+    for row in range(0, noise_map.shape[0] - patch + 1, patch):
+        for column in range(0, noise_map.shape[1] - patch + 1, patch):
+            values = noise_map[row:row + patch:spacing, column:column + patch:spacing].ravel().astype(np.float64)
+            k2, p_value = stats.normaltest(values)
+            results.append({"row": row, "column": column, "k2": float(k2), "p_value": float(p_value),
+                            "excess_kurtosis": float(stats.kurtosis(values))})
+    return results

@@ -113,6 +113,16 @@ def environment() -> dict[str, str | None]:
             "git": git.stdout.strip() or None}
 
 
+def write_provenance(folder: Path, table: str) -> None:
+    """Note in `provenance.json` with which command and machine a table of results was measured."""
+    path = folder / "provenance.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    made = environment()
+    known[table] = (f"`python -m radar_nb {' '.join(sys.argv[1:])}`, python {made['python']}, torch {made['torch']}, "
+                    f"diffusers {made['diffusers']}, {made['gpu'] or made['cpu']}, commit {made['git']}")
+    path.write_text(json.dumps(known, indent=1) + "\n")
+
+
 def _summarise(kit: Kit, seconds: dict[str, float], total: float) -> dict:
     """Write `summary.json`, `tables/methods.csv` and `report.html`."""
     methods = json.loads((kit.folder / "methods.json").read_text())
