@@ -50,7 +50,7 @@ ABLATIONS = {
     "patch size": [Variant("16", training={"patch_size": 16}), Variant("32", {}),
                    Variant("64", training={"patch_size": 64, "batch_size": 8})],
     "window": _steps_of("window", (5, 9, 17, 33, 65)),
-    "Sobel": [Variant("on", {}), Variant("off", {"sobel": False})],
+    "Sobel": [Variant("on", {}), Variant("off", {"map_kind": "magnitude"}), Variant("covariance", {"map_kind": "covariance"})],
     "attention": [Variant("on", {}), Variant("off", training={"attention": False})],
     "contamination": _steps_of("contamination", (0.01, 0.02, 0.05, 0.1, 0.2)),
     "decision": _steps_of("decision", ("isolation_forest", "mahalanobis", "one_class_svm")),

@@ -19,7 +19,7 @@ from radar_nb.metrics import judge
 from radar_nb.peers import AnoDdpm, Inversion, NoiseDensity, Reconstruction
 from radar_nb.profiles import REPOSITORY, Kit
 from radar_nb.simplex import simplex_noise
-# from radar_nb.statistical import CausalResidual, PcaReconstruction, TextureOneClassSvm
+from radar_nb.statistical import CausalResidual, PcaReconstruction, TextureOneClassSvm
 from radar_nb.training import train
 
 RESULTS = REPOSITORY / "results"
@@ -69,9 +69,9 @@ METHODS = {
     "anoddpm": Method("AnoDDPM, simplex noise", "reconstruction", START + 1, _anoddpm),
     "osd_irf": Method("Gaussian density of the noise (OSD-IRF)", "reconstruction-free", 1, _diffusion(NoiseDensity, timestep=100)),
     "invad": Method("DDIM inversion, 3 steps (InvAD)", "reconstruction-free", 3, _diffusion(Inversion)),
-    # "pca": Method("PCA of patches, T2 and Q", "statistical", 0, _statistical(PcaReconstruction)),
-    # "causal_residual": Method("Causal residual (Bui and Apley)", "statistical", 0, _statistical(CausalResidual)),
-    # "ocsvm": Method("One-class SVM on LBP and GLCM", "statistical", 0, _statistical(TextureOneClassSvm)),
+    "pca": Method("PCA of patches, T2 and Q", "statistical", 0, _statistical(PcaReconstruction)),
+    "causal_residual": Method("Causal residual (Bui and Apley)", "statistical", 0, _statistical(CausalResidual)),
+    "ocsvm": Method("One-class SVM on LBP and GLCM", "statistical", 0, _statistical(TextureOneClassSvm)),
 }
 
 
@@ -83,7 +83,12 @@ def measure(name: str, kit: Kit) -> dict:
     return kit.keep(f"methods/{name}", lambda: run_method(name, kit))
 
 
-def _measure(name: str, kit: Kit) -> dict:
+def run_method(name: str, kit: Kit) -> dict:
+    """Fit one method on the normal images of `kit.data` and look at every test image.
+
+    Returns:
+        `metrics`; for each test image its `kinds`, `scores` (higher is more anomalous) and `anomalous`; `seconds`.
+    """
     began = time.perf_counter()
     findings = list(fit_method(name, kit).inspect(kit.data.test))
     return {"dataset": kit.data.name, "seed": kit.seed, "method": name, "profile": kit.profile,

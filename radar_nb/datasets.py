@@ -94,7 +94,8 @@ class Sizes:
     side: int = 128               # of made images, pixels
     longest_side: int | None = 512  # larger images in a folder are shrunk to this
     smallest_side: int = 32       # smaller images in a folder are an error: a patch must fit
-    calibrate_share: float = 0.25  # of the normal training images in a folder
+    calibrate_share: float = 0.25  # of the normal training images in a folder ...
+    calibrate_least: int = 10     # ... but at least so many, or half of them: patches make many of few, the forest cannot
 
 
 def load_dataset(name: str | Path, sizes: Sizes = Sizes(), seed: int = 0) -> Dataset:
@@ -219,7 +220,7 @@ def _folder(folder: Path, sizes: Sizes, seed: int) -> Dataset:
         raise InputError(f"{folder / 'train' / 'good'}: {len(normal)} images; at least 4 are needed to train and to calibrate")
     defective = find_defective(folder)
     order = np.random.default_rng(seed).permutation(len(normal))
-    calibrate = max(2, round(sizes.calibrate_share * len(normal)))
+    calibrate = max(round(sizes.calibrate_share * len(normal)), min(sizes.calibrate_least, len(normal) // 2))
     channels: list[int] = []
 
     def images(paths):

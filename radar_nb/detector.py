@@ -21,11 +21,12 @@ from sklearn.svm import OneClassSVM
 from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map
-from radar_nb.features import extract_features, sobel_magnitude
+from radar_nb.features import extract_features, fit_covariance, mahalanobis_map, scale_space, sobel_magnitude
 from radar_nb.images import InputError, load_images, to_tensor
 from radar_nb.training import TrainingConfig, train
 
 DECISIONS = ("isolation_forest", "mahalanobis", "one_class_svm")
+MAPS = ("sobel", "magnitude", "covariance")
 
 
 class RadarDetector(OutlierMixin, BaseEstimator):
@@ -51,7 +52,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         batch_size: images of one size in one call.
 
     Beyond the paper, for ablations and for hard images (notebook 10); the defaults are the paper's recipe:
-        sobel: False takes the magnitude of the noise map itself.
+        map_kind: `sobel`; `magnitude` takes the noise map's own size; `covariance` the Mahalanobis distance of each pixel's
+            `scale_space` from that of the calibration images.
         decision: `mahalanobis` or `one_class_svm` in the place of the Isolation Forest.
         one_sided: features below the calibration images' median count as the median, so that a surface more quiet
             than usual is not called anomalous.
@@ -66,7 +68,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
                  random_state: int = 0, *, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
                  stride: int | None = None, window: int = 17, smoothing: float = 3.0, pixel_quantile: float = 0.999,
                  calibration_share: float = 0.3, calibration_points: int = 200, batch_size: int = 8,
-                 sobel: bool = True, decision: str = "isolation_forest", one_sided: bool = False, border: int = 0):
+                 map_kind: str = "sobel", decision: str = "isolation_forest", one_sided: bool = False, border: int = 0):
         self.timestep = timestep
         self.reading = reading
         self.contamination = contamination
@@ -80,7 +82,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         self.calibration_share = calibration_share
         self.calibration_points = calibration_points
         self.batch_size = batch_size
-        self.sobel = sobel
+        self.map_kind = map_kind
         self.decision = decision
         self.one_sided = one_sided
         self.border = border
@@ -116,7 +118,10 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         """Fit the forest and the pixel threshold on held-out normal images."""
         rng = np.random.default_rng(self.random_state)
         features, pixels = [], []
-        sobel_maps = [sobel for batch in self._sobel_maps(images) for sobel in batch]
+        noise = [maps for _, maps in self._noise_maps(images)]
+        if self.map_kind == "covariance":
+            self.covariance_ = fit_covariance([scale_space(map_) for maps in noise for map_ in maps])
+        sobel_maps = [sobel for maps in noise for sobel in self._sobel(maps)]
         if len(sobel_maps) < 2:
             raise InputError(f"images: {len(sobel_maps)} to calibrate on; give at least 2, hundreds are better")
         crops = ceil(self.calibration_points / len(sobel_maps))  # 1, the map itself, where there are enough
@@ -189,7 +194,10 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.unet_.save_pretrained(folder)
-        save_file({"features": self.calibration_features_}, folder / "calibration.safetensors")
+        tensors = {"features": self.calibration_features_}
+        if self.map_kind == "covariance":
+            tensors |= dict(zip(("mean", "precision"), self.covariance_, strict=True))
+        save_file(tensors, folder / "calibration.safetensors")
         config = {name: value for name, value in self.get_params(deep=False).items() if name not in ("unet", "training")}
         config |= {"patch_size": self._training().patch_size, "pixel_threshold": self.pixel_threshold_}
         (folder / "detector.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -204,7 +212,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         folder = Path(folder)
         try:
             config = json.loads((folder / "detector.json").read_text())
-            features = load_file(folder / "calibration.safetensors")["features"]
+            tensors = load_file(folder / "calibration.safetensors")
+            features = tensors["features"]
             patch_size, threshold = config.pop("patch_size"), config.pop("pixel_threshold")
             detector = cls(**config, unet=load_unet(folder), training=TrainingConfig(patch_size=patch_size))
         except InputError:
@@ -214,6 +223,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         detector._check_parameters()
         detector.unet_, detector.channels_ = detector.unet, image_channels(detector.unet)
         detector.calibration_features_, detector.pixel_threshold_ = features, threshold
+        if detector.map_kind == "covariance":
+            detector.covariance_ = tensors["mean"], tensors["precision"]
         detector._fit_forest()
         return detector
 
@@ -231,6 +242,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             raise InputError(f"timestep={self.timestep}: choose 0 to 999")
         if self.decision not in DECISIONS:
             raise InputError(f"decision={self.decision!r}: choose one of {', '.join(DECISIONS)}")
+        if self.map_kind not in MAPS:
+            raise InputError(f"map_kind={self.map_kind!r}: choose one of {', '.join(MAPS)}")
         if not 0 <= 2 * self.border < self._training().patch_size - 2:
             raise InputError(f"border={self.border}: choose 0 to {self._training().patch_size // 2 - 2}, less than half a patch")
 
@@ -238,8 +251,11 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         return tuple(self.timestep) if isinstance(self.timestep, Iterable) else (self.timestep,)
 
     def _sobel(self, noise: np.ndarray) -> np.ndarray:
-        """Noise maps `(N, C, H, W)` to Sobel maps `(N, H, W)`; several timesteps count as channels."""
-        maps = sobel_magnitude(noise) if self.sobel else np.sqrt(np.square(noise).sum(axis=1))
+        """Noise maps `(N, C, H, W)` to Sobel maps, or what takes their place, `(N, H, W)`; several timesteps count as channels."""
+        if self.map_kind == "covariance":
+            maps = np.stack([mahalanobis_map(scale_space(map_), *self.covariance_) for map_ in noise])
+        else:
+            maps = sobel_magnitude(noise) if self.map_kind == "sobel" else np.sqrt(np.square(noise).sum(axis=1))
         width = self.border
         return np.pad(self._inner(maps), ((0, 0), (width, width), (width, width)), mode="edge") if width else maps
 

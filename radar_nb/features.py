@@ -3,6 +3,8 @@
 Also the statistics that tell a Gaussian noise map from a non-Gaussian one (paper Fig. 4).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage, stats
 
@@ -61,6 +63,41 @@ def local_norm(maps: np.ndarray, window: int) -> np.ndarray:
 def extract_features(maps: np.ndarray, window: int) -> np.ndarray:
     """The two features of RADAR, `(N, 2)`: global norm and local norm of each map `(N, H, W)`."""
     return np.stack([global_norm(maps), local_norm(maps, window)], axis=1)
+
+
+def scale_space(noise_map: np.ndarray, scales: Sequence[float] = (2, 4, 8)) -> np.ndarray:
+    """What surrounds each pixel of a noise map: its smoothed value and the logarithm of its smoothed square, at each scale.
+
+    Beyond the paper. Sobel sees how loud the map is at the finest scale; broad faint defects (oil, a grey stroke) shift its
+    local *mean*, or make it more quiet than usual, and leave no edge.
+
+    Args:
+        noise_map: `(C, H, W)`; scales: deviations of the Gaussians, pixels.
+
+    Returns:
+        `(2 * C * len(scales), H, W)` float32.
+    """
+    planes = []
+    for scale in scales:
+        planes.append(ndimage.gaussian_filter(noise_map, (0, scale, scale)))
+        planes.append(np.log(ndimage.gaussian_filter(np.square(noise_map), (0, scale, scale)) + 1e-4))
+    return np.concatenate(planes).astype(np.float32)
+
+
+def fit_covariance(stacks: Sequence[np.ndarray], ridge: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `(K,)` and inverse covariance `(K, K)` of the pixels of normal images' `scale_space`, `(K, H, W)` each.
+
+    `ridge`, a share of the mean variance, is added to every variance, so that few images do not make a singular matrix.
+    """
+    values = np.concatenate([stack[:, ::3, ::3].reshape(len(stack), -1).T for stack in stacks]).astype(np.float64)
+    covariance = np.atleast_2d(np.cov(values.T))
+    return values.mean(axis=0), np.linalg.inv(covariance + ridge * np.trace(covariance) / len(covariance) * np.eye(len(covariance)))
+
+
+def mahalanobis_map(stack: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Mahalanobis distance of each pixel of a `scale_space` `(K, H, W)` from normal pixels: `(H, W)` float32."""
+    offsets = stack.reshape(len(stack), -1).T - mean
+    return np.sqrt(np.maximum(((offsets @ precision) * offsets).sum(axis=1), 0)).reshape(stack.shape[1:]).astype(np.float32)
 
 
 def gaussian_statistics(noise_map: np.ndarray) -> dict[str, float]:

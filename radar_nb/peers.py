@@ -26,25 +26,21 @@ class Peer(OutlierMixin, BaseEstimator):
         contamination: share of normal images that may be called anomalous: the image threshold is the
             `1 - contamination` quantile of the calibration images' scores.
         random_state: seed of the split and of what the method draws.
-        smoothing: deviation of the Gaussian that smooths each map, pixels.
-        pixel_quantile: a pixel is anomalous above this quantile of the calibration images' maps.
-        calibration_share: share of the images that `fit` holds out to calibrate on, where none are given.
-        batch_size: images of one size that are measured together.
 
     Attributes:
         threshold_: of the image score; pixel_threshold_: of the map; channels_: 1 or 3.
     """
 
-    smallest = 32  # least side of an image, pixels
+    # The same for every method, and as in `RadarDetector`: what is compared are the maps and scores.
+    smallest = 32            # least side of an image, pixels
+    smoothing = 3.0          # deviation of the Gaussian that smooths each map, pixels
+    pixel_quantile = 0.999   # a pixel is anomalous above this quantile of the calibration images' maps
+    calibration_share = 0.3  # of the images, which `fit` holds out to calibrate on where none are given
+    batch_size = 8           # images of one size that are measured together
 
-    def __init__(self, contamination: float = 0.05, random_state: int = 0, *, smoothing: float = 3.0,
-                 pixel_quantile: float = 0.999, calibration_share: float = 0.3, batch_size: int = 8):
+    def __init__(self, contamination: float = 0.05, random_state: int = 0):
         self.contamination = contamination
         self.random_state = random_state
-        self.smoothing = smoothing
-        self.pixel_quantile = pixel_quantile
-        self.calibration_share = calibration_share
-        self.batch_size = batch_size
 
     def _learn(self, images: list[np.ndarray]) -> None:
         """Learn from normal images; a method that has nothing to learn leaves this out."""
@@ -135,16 +131,13 @@ class DiffusionPeer(Peer):
     Args:
         unet: a U-Net trained elsewhere, best on other images than `fit` is given; None trains one in `fit`.
         training: how to train it.
-        **thresholds: the arguments of `Peer`.
+        contamination, random_state: as for `Peer`.
     """
 
     draw = staticmethod(torch.randn)  # makes the noise of the training
 
-    def __init__(self, unet: UNet2DModel | None = None, training: TrainingConfig | None = None, contamination: float = 0.05,
-                 random_state: int = 0, *, smoothing: float = 3.0, pixel_quantile: float = 0.999,
-                 calibration_share: float = 0.3, batch_size: int = 8):
-        super().__init__(contamination, random_state, smoothing=smoothing, pixel_quantile=pixel_quantile,
-                         calibration_share=calibration_share, batch_size=batch_size)
+    def __init__(self, unet: UNet2DModel | None = None, training: TrainingConfig | None = None, contamination: float = 0.05, random_state: int = 0):
+        super().__init__(contamination, random_state)
         self.unet = unet
         self.training = training
 
@@ -176,14 +169,12 @@ class Reconstruction(DiffusionPeer):
     Args:
         start: how far to noise. steps: U-Net calls on the way back; None takes all `start + 1`.
         eta: 0 is DDIM (Song et al. 2021), 1 is DDPM (Ho et al. 2020).
-        **rest: the arguments of `DiffusionPeer`.
+        unet, training, contamination, random_state: as for `DiffusionPeer`.
     """
 
     def __init__(self, unet: UNet2DModel | None = None, training: TrainingConfig | None = None, start: int = 200,
-                 steps: int | None = None, eta: float = 0.0, contamination: float = 0.05, random_state: int = 0, *,
-                 smoothing: float = 3.0, pixel_quantile: float = 0.999, calibration_share: float = 0.3, batch_size: int = 8):
-        super().__init__(unet, training, contamination, random_state, smoothing=smoothing, pixel_quantile=pixel_quantile,
-                         calibration_share=calibration_share, batch_size=batch_size)
+                 steps: int | None = None, eta: float = 0.0, contamination: float = 0.05, random_state: int = 0):
+        super().__init__(unet, training, contamination, random_state)
         self.start, self.steps, self.eta = start, steps, eta
 
     def _pixel_scores(self, x0: torch.Tensor) -> torch.Tensor:
@@ -215,20 +206,18 @@ class NoiseDensity(DiffusionPeer):
 
     Args:
         timestep: at which the U-Net is asked.
-        **rest: the arguments of `DiffusionPeer`.
+        unet, training, contamination, random_state: as for `DiffusionPeer`.
     """
 
     def __init__(self, unet: UNet2DModel | None = None, training: TrainingConfig | None = None, timestep: int = 200,
-                 contamination: float = 0.05, random_state: int = 0, *, smoothing: float = 3.0,
-                 pixel_quantile: float = 0.999, calibration_share: float = 0.3, batch_size: int = 8):
-        super().__init__(unet, training, contamination, random_state, smoothing=smoothing, pixel_quantile=pixel_quantile,
-                         calibration_share=calibration_share, batch_size=batch_size)
+                 contamination: float = 0.05, random_state: int = 0):
+        super().__init__(unet, training, contamination, random_state)
         self.timestep = timestep
 
-    @torch.inference_mode()
     def _learn(self, images: list[np.ndarray]) -> None:
         super()._learn(images)
-        maps = [predict_noise(self.unet_, to_tensor(image)[None].to(self.unet_.device), self.timestep) for image in images]
+        with torch.inference_mode():
+            maps = [predict_noise(self.unet_, to_tensor(image)[None].to(self.unet_.device), self.timestep) for image in images]
         values = torch.cat([map_.flatten(2) for map_ in maps], dim=2)
         self.mean_, self.std_ = (statistic(dim=(0, 2))[:, None, None] for statistic in (values.mean, values.std))
 
@@ -243,14 +232,12 @@ class Inversion(DiffusionPeer):
 
     Args:
         timesteps: where each step up ends. The last should be near T, where the prior is a standard Gaussian.
-        **rest: the arguments of `DiffusionPeer`.
+        unet, training, contamination, random_state: as for `DiffusionPeer`.
     """
 
     def __init__(self, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
-                 timesteps: tuple[int, ...] = (333, 666, 999), contamination: float = 0.05, random_state: int = 0, *,
-                 smoothing: float = 3.0, pixel_quantile: float = 0.999, calibration_share: float = 0.3, batch_size: int = 8):
-        super().__init__(unet, training, contamination, random_state, smoothing=smoothing, pixel_quantile=pixel_quantile,
-                         calibration_share=calibration_share, batch_size=batch_size)
+                 timesteps: tuple[int, ...] = (333, 666, 999), contamination: float = 0.05, random_state: int = 0):
+        super().__init__(unet, training, contamination, random_state)
         self.timesteps = timesteps
 
     def _pixel_scores(self, x0: torch.Tensor) -> torch.Tensor:

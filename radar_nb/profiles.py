@@ -107,5 +107,5 @@ class Kit:
         path = self.folder / "methods.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         known = json.loads(path.read_text()) if path.is_file() else {}
-        known[method] = {name: round(float(value), 6) for name, value in scores.items()}
+        known[method] = known.get(method, {}) | {name: round(float(value), 6) for name, value in scores.items()}
         path.write_text(json.dumps(known, indent=1) + "\n")
