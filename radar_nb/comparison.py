@@ -83,14 +83,14 @@ def measure(name: str, kit: Kit) -> dict:
     return kit.keep(f"methods/{name}", lambda: run_method(name, kit))
 
 
-def run_method(name: str, kit: Kit) -> dict:
-    """Fit one method on the normal images of `kit.data` and look at every test image.
+def run_method(name: str, kit: Kit, detector=None) -> dict:
+    """Fit one method on the normal images of `kit.data`, or take a fitted detector, and look at every test image.
 
     Returns:
         `metrics`; for each test image its `kinds`, `scores` (higher is more anomalous) and `anomalous`; `seconds`.
     """
     began = time.perf_counter()
-    findings = list(fit_method(name, kit).inspect(kit.data.test))
+    findings = list((detector or fit_method(name, kit)).inspect(kit.data.test))
     return {"dataset": kit.data.name, "seed": kit.seed, "method": name, "profile": kit.profile,
             "metrics": {key: round(float(value), 6) for key, value in judge(findings, kit.data).items()},
             "seconds": round(time.perf_counter() - began, 1), "kinds": list(kit.data.kinds),

@@ -21,7 +21,7 @@ from sklearn.svm import OneClassSVM
 from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map
-from radar_nb.features import extract_features, fit_covariance, mahalanobis_map, scale_space, sobel_magnitude
+from radar_nb.features import extract_features, fit_covariance, mahalanobis_map, scale_space, sobel_magnitude, standardise_rows_and_columns
 from radar_nb.images import InputError, load_images, to_tensor
 from radar_nb.training import TrainingConfig, train
 
@@ -54,6 +54,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
     Beyond the paper, for ablations and for hard images (notebook 10); the defaults are the paper's recipe:
         map_kind: `sobel`; `magnitude` takes the noise map's own size; `covariance` the Mahalanobis distance of each pixel's
             `scale_space` from that of the calibration images.
+        standardise: divide each map by what is usual in each pixel's row and column.
         decision: `mahalanobis` or `one_class_svm` in the place of the Isolation Forest.
         one_sided: features below the calibration images' median count as the median, so that a surface more quiet
             than usual is not called anomalous.
@@ -68,7 +69,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
                  random_state: int = 0, *, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
                  stride: int | None = None, window: int = 17, smoothing: float = 3.0, pixel_quantile: float = 0.999,
                  calibration_share: float = 0.3, calibration_points: int = 200, batch_size: int = 8,
-                 map_kind: str = "sobel", decision: str = "isolation_forest", one_sided: bool = False, border: int = 0):
+                 map_kind: str = "sobel", standardise: bool = False,
+                 decision: str = "isolation_forest", one_sided: bool = False, border: int = 0):
         self.timestep = timestep
         self.reading = reading
         self.contamination = contamination
@@ -83,6 +85,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         self.calibration_points = calibration_points
         self.batch_size = batch_size
         self.map_kind = map_kind
+        self.standardise = standardise
         self.decision = decision
         self.one_sided = one_sided
         self.border = border
@@ -256,6 +259,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             maps = np.stack([mahalanobis_map(scale_space(map_), *self.covariance_) for map_ in noise])
         else:
             maps = sobel_magnitude(noise) if self.map_kind == "sobel" else np.sqrt(np.square(noise).sum(axis=1))
+        if self.standardise:
+            maps = np.stack([standardise_rows_and_columns(map_) for map_ in maps])
         width = self.border
         return np.pad(self._inner(maps), ((0, 0), (width, width), (width, width)), mode="edge") if width else maps
 
