@@ -61,10 +61,10 @@ def test_the_same_seed_gives_the_same_weights(images):
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(images, tmp_path, monkeypatch):
     straight = train(images, TINY, tmp_path / "straight", progress=False)
 
-    def stop_at_step_5(images, config, step):
+    def stop_at_step_5(images, config, step, *rest):
         if step == 5:
             raise KeyboardInterrupt
-        return draw_batch(images, config, step)
+        return draw_batch(images, config, step, *rest)
 
     monkeypatch.setattr("radar_nb.training.draw_batch", stop_at_step_5)
     with pytest.raises(KeyboardInterrupt):
