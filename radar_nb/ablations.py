@@ -75,6 +75,7 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
     Returns:
         a row: `ablation`, `value`, the metrics, and the 95 % interval of F1 and of image AUROC over test images.
     """
+    began = time.perf_counter()
     training, unet = kit.training, kit.unet if not variant.trains else None
     if variant.trains:
         training = replace(kit.training, **variant.training)
@@ -89,7 +90,7 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
     return {"dataset": kit.data.name, "seed": kit.seed, "ablation": ablation, "value": variant.value,
             **{key: round(float(value), 4) for key, value in judge(findings, kit.data).items()},
             "image_auroc_low": round(auroc[0], 4), "image_auroc_high": round(auroc[1], 4),
-            "f1_low": round(f1[0], 4), "f1_high": round(f1[1], 4)}
+            "f1_low": round(f1[0], 4), "f1_high": round(f1[1], 4), "seconds": round(time.perf_counter() - began, 1)}
 
 
 def ablate(kits: Iterable[Kit], names: Iterable[str] = tuple(ABLATIONS), progress: bool = True) -> list[dict]:

@@ -4,16 +4,16 @@ Everything is computed from the tables of `results/`; `CLAIMS.md` is written by 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import jinja2
 import numpy as np
 
 from radar_nb.comparison import METHODS, RESULTS
-from radar_nb.evidence import Estimate, Evidence
-from radar_nb.profiles import REPOSITORY
+from radar_nb.evidence import MENDED, NEAREST, RIVALS, Estimate, Evidence
 
 COMPARE, ABLATE = "python -m radar_nb compare", "python -m radar_nb ablate"
 
@@ -42,8 +42,8 @@ def make_claims(evidence: Evidence) -> list[Claim]:
     return [claim for make in _CLAIMS for claim in [make(evidence)] if claim]
 
 
-def write_claims(evidence: Evidence, path: Path = REPOSITORY / "CLAIMS.md") -> list[Claim]:
-    """Write `CLAIMS.md`: claims, the comparison of every data set, and how all of it was measured."""
+def write_claims(evidence: Evidence, path: Path) -> list[Claim]:
+    """Write the report in Markdown: claims, the comparison of every data set, and how all of it was measured."""
     claims = make_claims(evidence)
     provenance = json.loads((evidence.folder / "provenance.json").read_text())
     template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(  # noqa: S701 - Markdown, not HTML
@@ -77,17 +77,21 @@ def _single_step(evidence: Evidence) -> Claim | None:
     if "printed" not in evidence.datasets():
         return None
     rival = evidence.next_best("printed", "image_auroc", ("reconstruction",))
+    if rival is None:
+        return None
     difference = evidence.difference("printed", "radar", rival, "image_auroc")
     several = {row["value"]: row for row in evidence.table("ablations") if row["ablation"] == "several timesteps"}
     more = "" if not several else " Several timesteps change little: AUROC " + ", ".join(
         f"{row['image_auroc']:.3f} at t = {_text(value)}" for value, row in several.items()) + "."
+    literal = "" if "radar_predicted" not in evidence.methods("printed") else (
+        " It holds for the reading that feeds the clean image; the literal reading `eps_theta(x_t, t)` has AUROC "
+        f"{evidence.interval('printed', 'radar_predicted', 'image_auroc')}.")
     return Claim(
         "One step is enough: no reconstruction is needed to detect and segment.", "abstract; Sec. III; Fig. 1",
         f"`printed`: image AUROC {evidence.interval('printed', 'radar', 'image_auroc')}; minus the best reconstruction "
         f"({METHODS[rival].label}): {difference}.{more}",
         margin_verdict(difference, 0.0),
-        "One call sees what up to 101 calls do not. It holds for the reading that feeds the clean image; the literal reading "
-        f"`eps_theta(x_t, t)` has AUROC {evidence.interval('printed', 'radar_predicted', 'image_auroc')}.", COMPARE)
+        f"One call sees what up to 101 calls do not.{literal}", COMPARE)
 
 
 def _faster(evidence: Evidence) -> Claim | None:
@@ -118,30 +122,36 @@ def _gaussian(evidence: Evidence) -> Claim | None:
                  "*size* of the noise map tells the two apart far better than its shape.", f"{ABLATE} --normality")
 
 
-def _margin(dataset: str, goal: float, wording: str, caveat: str) -> Callable[[Evidence], Claim]:
+def _margin(datasets: Sequence[str], goal: float, wording: str, caveat: str) -> Callable[[Evidence], Claim]:
+    """A claim of so many points of F1, judged on each data set; `holds in part` where the verdicts differ."""
     def make(evidence: Evidence) -> Claim:
-        if dataset not in evidence.datasets():
-            return Claim(wording, "abstract; Table I", "not measured", "cannot be tested here",
-                         f"`{dataset}` was not there.", COMPARE)
-        rival = evidence.next_best(dataset)
-        nearest = evidence.next_best(dataset, families=("reconstruction-free",))
-        difference, other = evidence.difference(dataset, "radar", rival), evidence.difference(dataset, "radar", nearest)
-        return Claim(
-            wording, "abstract; Table I",
-            f"`{dataset}`, {len(evidence.seeds(dataset, 'radar', rival))} seeds: RADAR F1 {evidence.interval(dataset, 'radar', 'f1')}, "
-            f"minus the next best of the paper's kinds ({METHODS[rival].label}): {difference}. Minus the best rival without "
-            f"reconstruction ({METHODS[nearest].label}): {other}.", margin_verdict(difference, goal),
-            f"{caveat} Rivals that are reconstruction-free themselves came after the paper: against them the difference is "
-            f"{'above' if other.low > 0 else 'not above'} 0. What helps is the noise map of the clean image, more than what is done with it.",
-            COMPARE)
+        lines, verdicts = [], []
+        for dataset in datasets:
+            rival, nearest, mended = (evidence.next_best(dataset, families=kinds) for kinds in (RIVALS, NEAREST, MENDED))
+            if rival is None:
+                continue
+            difference = evidence.difference(dataset, "radar", rival)
+            verdicts.append(margin_verdict(difference, goal))
+            seeds = len(evidence.seeds(dataset, "radar", rival))
+            lines.append(f"`{dataset}`, {seeds} {'seed' if seeds == 1 else 'seeds'}: F1 {evidence.interval(dataset, 'radar', 'f1')}, minus the next "
+                         f"best of the paper's kinds ({METHODS[rival].label}): **{difference}**, {verdicts[-1]}.")
+            if nearest:
+                lines.append(f"Minus the best later rival without reconstruction ({METHODS[nearest].label}): "
+                             f"{evidence.difference(dataset, 'radar', nearest)}.")
+            if mended:
+                lines.append(f"Beyond the paper, {METHODS[mended].label} minus the same next best: "
+                             f"{evidence.difference(dataset, mended, rival)}.")
+        if not lines:
+            return Claim(wording, "abstract; Table I", "Not measured.", "cannot be tested here", f"`{datasets[0]}` was not there.", COMPARE)
+        return Claim(wording, "abstract; Table I", " ".join(lines), verdicts[0] if len(set(verdicts)) == 1 else "holds in part", caveat, COMPARE)
     return make
 
 
 def _all_metrics(evidence: Evidence) -> Claim | None:
     lines, good = [], []
-    for dataset in (name for name in ("printed", "mvtec_tile_192") if name in evidence.datasets()):
-        for metric in ("accuracy", "precision", "recall"):
-            rival = evidence.next_best(dataset, metric)
+    for dataset, metric in product(("printed", "mvtec_tile_192"), ("accuracy", "precision", "recall")):
+        rival = evidence.next_best(dataset, metric)
+        if rival:
             difference = evidence.difference(dataset, "radar", rival, metric)
             good.append(difference.low > 0)
             lines.append(f"{metric} on `{dataset}` {difference} ({METHODS[rival].label})")
@@ -180,8 +190,10 @@ def _text(value: object) -> str:
 
 _CLAIMS = (
     _single_step, _faster, _gaussian,
-    _margin("printed", 0.13, "F1 is 13 points above the next best method on 3D-printed material.",
-            "`printed` is computed, a stand-in: the paper's images are not public."),
-    _margin("mvtec_tile_192", 0.07, "F1 is 7 points above the next best method on MVTec AD tile.",
-            "These are reduced 192-pixel copies with 20 normal images to learn from: no MVTec benchmark number."),
+    _margin(("printed", "printed_hard", "printed_easy"), 0.13, "F1 is 13 points above the next best method on 3D-printed material.",
+            "The paper's images are not public; `printed` is computed, a stand-in in three levels. How far RADAR leads depends on how hard the "
+            "defects are: where a statistical method finds nearly all of them too, nobody can lead by 13 points."),
+    _margin(("mvtec_tile_192",), 0.07, "F1 is 7 points above the next best method on MVTec AD tile.",
+            "These are reduced 192-pixel copies with 20 normal images, ten to learn from and ten to calibrate on: no MVTec benchmark number. "
+            "With ten calibration images a threshold is rough, and statistical methods that learn texture from few images do well."),
     _all_metrics, _little_data, _contamination)

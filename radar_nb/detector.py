@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map
 from radar_nb.features import extract_features, fit_covariance, mahalanobis_map, scale_space, sobel_magnitude, standardise_rows_and_columns
-from radar_nb.images import InputError, load_images, to_tensor
+from radar_nb.images import InputError, load_images, stack_alike, to_tensor
 from radar_nb.training import TrainingConfig, train
 
 DECISIONS = ("isolation_forest", "mahalanobis", "one_class_svm")
@@ -144,7 +144,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
 
     def noise_maps(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
         """The noise map of each image (paper Fig. 4): `(N, C, H, W)` float32, a list where sizes differ."""
-        return _gather(maps for _, maps in self._noise_maps(images))
+        return stack_alike(map_ for _, maps in self._noise_maps(images) for map_ in maps)
 
     def features(self, images: Iterable) -> np.ndarray:
         """Global and local norm of each image's Sobel map: `(N, 2)`."""
@@ -166,11 +166,11 @@ class RadarDetector(OutlierMixin, BaseEstimator):
 
     def anomaly_maps(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
         """Smoothed Sobel map of each image, higher is more anomalous: `(N, H, W)` float32, a list where sizes differ."""
-        return _gather(self._smooth(maps) for maps in self._sobel_maps(images))
+        return stack_alike(map_ for maps in self._sobel_maps(images) for map_ in self._smooth(maps))
 
     def segment(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
         """Mask of each image, True where it is anomalous: `(N, H, W)` bool, a list where sizes differ."""
-        return _gather(self._smooth(maps) > self.pixel_threshold_ for maps in self._sobel_maps(images))
+        return stack_alike(map_ > self.pixel_threshold_ for maps in self._sobel_maps(images) for map_ in self._smooth(maps))
 
     def inspect(self, images: Iterable) -> Iterator[dict]:
         """For each image, from one U-Net call: `image`, `noise_map`, `sobel`, `anomaly_map`, `mask`, `features`,
@@ -313,9 +313,3 @@ def _views(sobel: np.ndarray, crops: int, rng: np.random.Generator) -> Iterator[
         height, width = (ceil(side * rng.uniform(0.7, 1)) for side in sobel.shape)
         row, column = rng.integers(sobel.shape[0] - height + 1), rng.integers(sobel.shape[1] - width + 1)
         yield sobel[row:row + height, column:column + width]
-
-
-def _gather(batches: Iterable[np.ndarray]) -> np.ndarray | list[np.ndarray]:
-    """One array where all maps have one size, else a list."""
-    maps = [item for batch in batches for item in batch]
-    return np.stack(maps) if len({item.shape for item in maps}) == 1 else maps

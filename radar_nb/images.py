@@ -176,3 +176,9 @@ def find_defective(root: str | Path) -> list[tuple[Path, str, Path | None]]:
             raise InputError(f"{mask}: a mask without its image {folder / mask.stem.removesuffix('_mask')}.*; "
                              "add the image, or remove the mask")
     return found
+
+
+def stack_alike(maps: Iterable[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    """One array `(N, ...)` where all maps have one size, else a list."""
+    maps = list(maps)
+    return np.stack(maps) if len({map_.shape for map_ in maps}) == 1 else maps

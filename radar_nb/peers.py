@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.diffusion import add_noise, denoise, image_channels, make_scheduler, predict_noise
-from radar_nb.images import InputError, load_images, to_tensor
+from radar_nb.images import InputError, load_images, stack_alike, to_tensor
 from radar_nb.simplex import simplex_noise
 from radar_nb.training import TrainingConfig, train
 
@@ -106,13 +106,13 @@ class Peer(OutlierMixin, BaseEstimator):
                 yield {"image": image, "anomaly_map": map_, "mask": map_ > self.pixel_threshold_,
                        "score": -float(score), "normal": bool(score <= self.threshold_)}
 
-    def anomaly_maps(self, images: Iterable) -> list[np.ndarray]:
-        """Smoothed anomaly map of each image, `(H, W)` float32 each, higher is more anomalous."""
-        return [finding["anomaly_map"] for finding in self.inspect(images)]
+    def anomaly_maps(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
+        """Smoothed anomaly map of each image, higher is more anomalous: `(N, H, W)` float32, a list where sizes differ."""
+        return stack_alike(finding["anomaly_map"] for finding in self.inspect(images))
 
-    def segment(self, images: Iterable) -> list[np.ndarray]:
-        """Mask of each image, `(H, W)` bool each, True where it is anomalous."""
-        return [finding["mask"] for finding in self.inspect(images)]
+    def segment(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
+        """Mask of each image, True where it is anomalous: `(N, H, W)` bool, a list where sizes differ."""
+        return stack_alike(finding["mask"] for finding in self.inspect(images))
 
     def _measured(self, images: Iterable) -> Iterator[tuple[list[np.ndarray], np.ndarray, np.ndarray]]:
         """Batches of images of one size with their smoothed maps and scores."""

@@ -70,10 +70,11 @@ class Kit:
     def unet(self) -> UNet2DModel:
         """The trained U-Net: the one that notebook 04 trained in this run, else the released one, else train one now.
 
-        At the smoke profile the released one comes first: twenty steps do not make a detector.
+        At the smoke profile the released one comes first: twenty steps do not make a detector. At the others it stands for
+        seed 0 only, with which it was trained: another seed is another training.
         """
-        folders = [self.model_folder, self.weights_folder]
-        for folder in folders[::-1] if self.profile == "smoke" else folders:
+        folders = [self.model_folder, self.weights_folder] if self.seed == 0 else [self.model_folder]
+        for folder in [self.weights_folder, self.model_folder] if self.profile == "smoke" else folders:
             if (folder / "config.json").is_file():
                 return load_unet(folder)
         return train(self.data.train, self.training, self.model_folder, progress=False).unet

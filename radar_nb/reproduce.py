@@ -20,7 +20,9 @@ import papermill
 import torch
 from papermill.exceptions import PapermillExecutionError
 
+from radar_nb.claims import make_claims
 from radar_nb.detector import RadarDetector
+from radar_nb.evidence import Evidence
 from radar_nb.metrics import evaluate
 from radar_nb.profiles import REPOSITORY, Kit
 from radar_nb.training import TrainingConfig, TrainingResult
@@ -113,12 +115,12 @@ def environment() -> dict[str, str | None]:
             "git": git.stdout.strip() or None}
 
 
-def write_provenance(folder: Path, table: str) -> None:
-    """Note in `provenance.json` with which command and machine a table of results was measured."""
+def write_provenance(folder: Path, table: str, seconds: float) -> None:
+    """Note in `provenance.json` with which command, in how many seconds and on which machine a table of results was measured."""
     path = folder / "provenance.json"
     known = json.loads(path.read_text()) if path.is_file() else {}
     made = environment()
-    known[table] = (f"`python -m radar_nb {' '.join(sys.argv[1:])}`, python {made['python']}, torch {made['torch']}, "
+    known[table] = (f"`python -m radar_nb {' '.join(sys.argv[1:])}`, {seconds:.0f} s, python {made['python']}, torch {made['torch']}, "
                     f"diffusers {made['diffusers']}, {made['gpu'] or made['cpu']}, commit {made['git']}")
     path.write_text(json.dumps(known, indent=1) + "\n")
 
@@ -143,7 +145,7 @@ def _write_report(folder: Path, summary: dict) -> None:
     tables = {path.stem: list(csv.reader(path.open())) for path in sorted((folder / "tables").glob("*.csv"))}
     template = jinja2.Environment(autoescape=True).from_string((Path(__file__).parent / "report.html.jinja").read_text())
     command = f"python -m radar_nb run --profile {summary['profile']} --dataset {summary['dataset']} --seed {summary['seed']}"
-    (folder / "report.html").write_text(template.render(summary=summary, figures=figures, tables=tables, command=command))
+    (folder / "report.html").write_text(template.render(summary=summary, figures=figures, tables=tables, command=command, claims=make_claims(Evidence())))
 
 
 def write_card(folder: Path, kit: Kit, config: TrainingConfig, result: TrainingResult, detector: RadarDetector) -> None:
