@@ -31,6 +31,9 @@ WRONG_USE = {
     "missing folder": (["train", "--dataset", "EMPTY/nowhere", "--out", "OUT"], "nowhere"),
     "empty folder": (["train", "--dataset", "EMPTY", "--out", "OUT"], "train/good: no such folder"),
     "no steps": (["train", "--steps", "0", "--out", "OUT"], "steps=0"),
+    "unknown method": (["compare", "--methods", "magic", "--results", "OUT"], "--methods magic"),
+    "unknown ablation": (["ablate", "--ablations", "coffee", "--results", "OUT"], "--ablations coffee"),
+    "no tables": (["claims", "--results", "EMPTY", "--out", "OUT"], "comparison.csv: no such file"),
     "no model": (["score", "--model", "EMPTY", "a.png", "--out", "OUT"], "not a saved detector"),
 }
 
@@ -112,3 +115,27 @@ def test_released_models_have_a_card_and_are_small():
         assert all(word in card for word in ("python -m radar_nb train", "seed", "image auroc", "pixel auroc"))
         assert sum(path.stat().st_size for path in folder.rglob("*")) < 5e6
         assert len(json.loads((folder / "training.json").read_text())["losses"]) > 100
+
+
+def test_compare_writes_tables_that_claims_reads(tmp_path, mvtec_folder, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["radar_nb", "compare", "--datasets", "parts"])
+    results, claims = tmp_path / "results", tmp_path / "CLAIMS.md"
+    common = ["--datasets", str(mvtec_folder), "--methods", "pca", "ocsvm", "--profile", "smoke", "--out", str(tmp_path / "run"), "--results", str(results)]
+    assert main(["compare", *common]) == 0
+    first = (results / "comparison.csv").read_text()
+    assert main(["compare", *common]) == 0 and (results / "comparison.csv").read_text() == first, "measured once, kept"
+    assert main(["claims", "--results", str(results), "--out", str(claims)]) == 0
+    text = claims.read_text()
+    assert "cannot be tested here" in text and "PCA of patches" in text and "compare --datasets" in text
+    assert str(tmp_path) not in first
+
+
+def test_figures_are_vector_and_png_with_alt_text(tmp_path):
+    assert main(["figures", "--out", str(tmp_path)]) == 0
+    index = json.loads((tmp_path / "index.json").read_text())
+    assert [name.split("_")[1] for name in index] == [str(number) for number in range(1, 9)]
+    for name, entry in index.items():
+        assert len(entry["alt"]) > 60
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        svg = (tmp_path / f"{name}.svg").read_text()
+        assert "<svg" in svg and entry["alt"][:30] in svg

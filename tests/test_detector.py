@@ -122,6 +122,50 @@ def test_save_and_load_give_the_same_detector_and_no_pickle(detector, data, tmp_
     assert np.array_equal(loaded.segment(data.test), detector.segment(data.test))
 
 
+OPTIONS = {"covariance": {"map_kind": "covariance"}, "magnitude": {"map_kind": "magnitude"}, "standardise": {"standardise": True},
+           "mahalanobis": {"decision": "mahalanobis"}, "one_class_svm": {"decision": "one_class_svm"}, "one_sided": {"one_sided": True},
+           "border": {"border": 6}, "several timesteps": {"timestep": (100, 200)}}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_decides_near_its_contamination_and_survives_saving(name, detector, data, tmp_path):
+    chosen = RadarDetector(unet=detector.unet_, contamination=0.1, **OPTIONS[name]).fit(data.calibrate)
+    alarms = np.mean(chosen.predict(data.calibrate) == -1)
+    assert alarms <= 0.2, f"{alarms:.0%} of the calibration images are called anomalous"
+    scores = chosen.score_samples(data.test)
+    assert not np.allclose(scores, detector.score_samples(data.test)), "the option does something"
+    findings = list(chosen.inspect(data.test))
+    assert np.allclose([finding["score"] for finding in findings], scores, rtol=1e-5)
+    assert all(finding["anomaly_map"].shape == (SMALL.side, SMALL.side) for finding in findings)
+    chosen.save_pretrained(tmp_path)
+    loaded = RadarDetector.from_pretrained(tmp_path)
+    assert np.array_equal(loaded.predict(data.test), chosen.predict(data.test))
+    assert np.allclose(loaded.score_samples(data.test), scores, rtol=1e-6)
+
+
+def test_a_mended_detector_ranks_beyond_its_calibration_images(detector, data):
+    """A forest gives all far points one score; a distance goes on growing."""
+    features = detector.calibration_features_.mean(axis=0) * np.array([[2.0, 4.0], [4.0, 8.0], [8.0, 16.0]])
+    mended = RadarDetector(unet=detector.unet_, decision="mahalanobis").fit(data.calibrate)
+    assert np.ptp(detector.forest_.score_samples(features)) < 1e-9
+    assert (np.diff(mended.forest_.score_samples(features)) < 0).all()
+
+
+def test_one_sided_does_not_call_a_quiet_image_anomalous(detector, data):
+    quiet = detector.calibration_features_.min(axis=0, keepdims=True) * 0.3
+    one_sided = RadarDetector(unet=detector.unet_, one_sided=True).fit(data.calibrate)
+    assert detector.forest_.score_samples(quiet)[0] < detector.offset_
+    assert one_sided.forest_.score_samples(one_sided._one_sided(quiet))[0] >= one_sided.offset_
+
+
+def test_a_border_hides_what_happens_in_it(detector, data):
+    bordered = RadarDetector(unet=detector.unet_, border=8).fit(data.calibrate)
+    noise = detector.noise_maps(data.test[:1])
+    loud = noise.copy()
+    loud[..., :4] += 50
+    assert np.allclose(bordered._sobel(loud), bordered._sobel(noise)) and not np.allclose(detector._sobel(loud), detector._sobel(noise))
+
+
 @pytest.mark.parametrize("damage", ["missing", "no_json", "extra_key", "no_features", "wrong_value"])
 def test_a_damaged_folder_is_named(detector, tmp_path, damage):
     detector.save_pretrained(tmp_path)
@@ -140,7 +184,9 @@ def test_a_damaged_folder_is_named(detector, tmp_path, damage):
 
 
 @pytest.mark.parametrize(("arguments", "named"), [({"reading": "clean"}, "reading='clean'"), ({"contamination": 0}, "contamination=0"),
-                                                  ({"timestep": 1000}, "timestep=1000")])
+                                                  ({"timestep": 1000}, "timestep=1000"), ({"timestep": ()}, r"timestep=\(\)"),
+                                                  ({"decision": "coin"}, "decision='coin'"), ({"map_kind": "scharr"}, "map_kind='scharr'"),
+                                                  ({"border": -1}, "border=-1"), ({"border": 15}, "border=15")])
 def test_bad_parameters_are_named(data, arguments, named):
     with pytest.raises(InputError, match=named):
         RadarDetector(**arguments).fit(data.train)

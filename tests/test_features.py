@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
+from scipy.spatial import distance
 from skimage.filters import sobel_h, sobel_v
 
-from radar_nb.features import extract_features, gaussian_statistics, global_norm, local_norm, sobel_magnitude, window_norms
+from radar_nb.features import (extract_features, fit_covariance, gaussian_statistics, global_norm, local_norm, mahalanobis_map, patch_normality,
+                               scale_space, sobel_magnitude, standardise_rows_and_columns, window_norms)
 
 
 def test_sobel_of_a_ramp_is_its_slope():
@@ -57,3 +59,45 @@ def test_gaussian_statistics_tell_white_noise_from_structure(rng):
     heavy = gaussian_statistics(rng.standard_t(3, (200, 200)))
     assert heavy["excess_kurtosis"] > 1 and heavy["ks_distance"] > 0.03
     assert gaussian_statistics(ndimage.gaussian_filter(rng.standard_normal((200, 200)), 2))["correlation"] > 0.8
+
+
+def test_normality_is_rejected_where_the_noise_is_not_gaussian(rng):
+    noise = rng.standard_normal((96, 96))
+    noise[32:64, 32:64] = rng.laplace(size=(32, 32)) * 2
+    found = {(patch["row"], patch["column"]): patch for patch in patch_normality(noise, spacing=1)}
+    assert len(found) == 9 and found[32, 32]["p_value"] < 1e-6 and found[32, 32]["excess_kurtosis"] > 1
+    assert sum(patch["p_value"] < 0.001 for patch in found.values()) == 1
+    values = noise[:32:2, :32:2].ravel()
+    assert patch_normality(noise)[0]["p_value"] == stats.normaltest(values).pvalue
+
+
+def test_standardising_takes_off_loud_rows_and_columns_and_keeps_a_spot(rng):
+    plain = np.abs(rng.standard_normal((80, 90))) + 0.5
+    rows, columns = np.exp(rng.normal(0, 1, (80, 1))), np.exp(rng.normal(0, 1, (1, 90)))
+    spot = plain.copy()
+    spot[40:46, 50:56] *= 6
+    loud = standardise_rows_and_columns(spot * ndimage.gaussian_filter1d(rows, 4, axis=0) * ndimage.gaussian_filter1d(columns, 4, axis=1))
+    assert loud.dtype == np.float32 and np.median(loud) == pytest.approx(1, abs=0.05)
+    assert np.unravel_index(loud.argmax(), loud.shape)[0] in range(39, 47)
+    assert loud[40:46, 50:56].mean() > 4 * np.median(loud)
+
+
+def test_mahalanobis_map_is_the_distance_of_scipy(rng):
+    stacks = [scale_space(rng.standard_normal((2, 48, 40))) for _ in range(3)]
+    mean, precision = fit_covariance(stacks)
+    assert stacks[0].shape == (12, 48, 40) and mean.shape == (12,) and precision.shape == (12, 12)
+    map_ = mahalanobis_map(stacks[0], mean, precision)
+    assert map_[7, 9] == pytest.approx(distance.mahalanobis(stacks[0][:, 7, 9].astype(float), mean, precision), rel=1e-4)
+    inside = np.concatenate([mahalanobis_map(stack, mean, precision)[::3, ::3].ravel() for stack in stacks])
+    assert np.mean(inside**2) == pytest.approx(12, rel=0.1), "the mean squared distance is the number of features"
+
+
+def test_scale_space_sees_a_shift_that_sobel_does_not(rng):
+    noise = rng.standard_normal((1, 96, 96)).astype(np.float32)
+    shifted = noise + 0.8 * ndimage.gaussian_filter(np.pad(np.ones((32, 32)), 32), 8)[None].astype(np.float32)
+    model = fit_covariance([scale_space(noise)])
+    inner = (slice(40, 56), slice(40, 56))
+    before, after = (mahalanobis_map(scale_space(map_), *model)[inner].mean() for map_ in (noise, shifted))
+    assert after > 1.4 * before
+    quiet, loud = (sobel_magnitude(map_[None])[0][inner].mean() for map_ in (noise, shifted))
+    assert loud == pytest.approx(quiet, rel=0.05)
