@@ -55,6 +55,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         map_kind: `sobel`; `magnitude` takes the noise map's own size; `covariance` the Mahalanobis distance of each pixel's
             `scale_space` from that of the calibration images.
         standardise: divide each map by what is usual in each pixel's row and column.
+        local_quantile: this quantile of the windows' norms in the place of the largest.
         decision: `mahalanobis` or `one_class_svm` in the place of the Isolation Forest.
         one_sided: features below the calibration images' median count as the median, so that a surface more quiet
             than usual is not called anomalous.
@@ -69,7 +70,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
                  random_state: int = 0, *, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
                  stride: int | None = None, window: int = 17, smoothing: float = 3.0, pixel_quantile: float = 0.999,
                  calibration_share: float = 0.3, calibration_points: int = 200, batch_size: int = 8,
-                 map_kind: str = "sobel", standardise: bool = False,
+                 map_kind: str = "sobel", standardise: bool = False, local_quantile: float = 1.0,
                  decision: str = "isolation_forest", one_sided: bool = False, border: int = 0):
         self.timestep = timestep
         self.reading = reading
@@ -86,6 +87,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.map_kind = map_kind
         self.standardise = standardise
+        self.local_quantile = local_quantile
         self.decision = decision
         self.one_sided = one_sided
         self.border = border
@@ -247,6 +249,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             raise InputError(f"decision={self.decision!r}: choose one of {', '.join(DECISIONS)}")
         if self.map_kind not in MAPS:
             raise InputError(f"map_kind={self.map_kind!r}: choose one of {', '.join(MAPS)}")
+        if not 0 < self.local_quantile <= 1:
+            raise InputError(f"local_quantile={self.local_quantile}: choose more than 0, and at most 1")
         if not 0 <= 2 * self.border < self._training().patch_size - 2:
             raise InputError(f"border={self.border}: choose 0 to {self._training().patch_size // 2 - 2}, less than half a patch")
 
@@ -268,7 +272,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         return maps[..., self.border:maps.shape[-2] - self.border, self.border:maps.shape[-1] - self.border]
 
     def _extract(self, maps: np.ndarray) -> np.ndarray:
-        return extract_features(maps, min(self.window, *maps.shape[1:]))
+        return extract_features(maps, min(self.window, *maps.shape[1:]), self.local_quantile)
 
     def _one_sided(self, features: np.ndarray) -> np.ndarray:
         return np.maximum(features, np.median(self.calibration_features_, axis=0)) if self.one_sided else features

@@ -122,7 +122,7 @@ def test_save_and_load_give_the_same_detector_and_no_pickle(detector, data, tmp_
     assert np.array_equal(loaded.segment(data.test), detector.segment(data.test))
 
 
-OPTIONS = {"covariance": {"map_kind": "covariance"}, "magnitude": {"map_kind": "magnitude"}, "standardise": {"standardise": True},
+OPTIONS = {"covariance": {"map_kind": "covariance"}, "magnitude": {"map_kind": "magnitude"}, "standardise": {"standardise": True}, "local_quantile": {"local_quantile": 0.99},
            "mahalanobis": {"decision": "mahalanobis"}, "one_class_svm": {"decision": "one_class_svm"}, "one_sided": {"one_sided": True},
            "border": {"border": 6}, "several timesteps": {"timestep": (100, 200)}}
 
@@ -186,7 +186,7 @@ def test_a_damaged_folder_is_named(detector, tmp_path, damage):
 @pytest.mark.parametrize(("arguments", "named"), [({"reading": "clean"}, "reading='clean'"), ({"contamination": 0}, "contamination=0"),
                                                   ({"timestep": 1000}, "timestep=1000"), ({"timestep": ()}, r"timestep=\(\)"),
                                                   ({"decision": "coin"}, "decision='coin'"), ({"map_kind": "scharr"}, "map_kind='scharr'"),
-                                                  ({"border": -1}, "border=-1"), ({"border": 15}, "border=15")])
+                                                  ({"local_quantile": 0}, "local_quantile=0"), ({"border": -1}, "border=-1"), ({"border": 15}, "border=15")])
 def test_bad_parameters_are_named(data, arguments, named):
     with pytest.raises(InputError, match=named):
         RadarDetector(**arguments).fit(data.train)

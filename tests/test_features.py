@@ -34,6 +34,15 @@ def test_norms_by_hand():
     assert local_norm(map_, 4)[0] == pytest.approx(global_norm(map_)[0])
 
 
+def test_a_quantile_of_the_windows_ignores_one_speck(rng):
+    maps = np.abs(rng.standard_normal((1, 60, 60)))
+    speck = maps.copy()
+    speck[0, 30, 30] = 50
+    assert local_norm(speck, 3)[0] > 5 * local_norm(maps, 3)[0]
+    assert local_norm(speck, 3, 0.99)[0] == pytest.approx(local_norm(maps, 3, 0.99)[0], rel=0.1)
+    assert local_norm(maps, 3, 1.0)[0] == window_norms(maps, 3).max()
+
+
 def test_window_norms_equal_a_slow_loop(rng):
     map_ = rng.standard_normal((2, 11, 13))
     for window in (1, 3, 4, 11):
