@@ -67,6 +67,7 @@ METHODS = {
     "radar": Method("RADAR (noise-free reading)", "RADAR", 1, _radar()),
     "radar_residual": Method("RADAR (residual reading)", "RADAR", 1, _radar(reading="residual")),
     "radar_predicted": Method("RADAR (predicted reading)", "RADAR", 1, _radar(reading="predicted")),
+    "radar_one_sided": Method("RADAR, mended: one-sided distance", "RADAR, mended", 1, _radar(**MENDED)),
     "radar_covariance": Method("RADAR, mended: local covariance", "RADAR, mended", 1, _radar(map_kind="covariance", **MENDED)),
     "radar_standardised": Method("RADAR, mended: rows and columns", "RADAR, mended", 1,
                                  _radar(standardise=True, window=3, local_quantile=0.995, **MENDED)),
