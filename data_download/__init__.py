@@ -1,0 +1,1 @@
+"""Fetch real data sets, check them, and sort them into the one layout that the kit reads."""
