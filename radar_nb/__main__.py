@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", help="score images with a trained model")
     score.add_argument("--model", required=True, help="a folder that train wrote")
     score.add_argument("images", nargs="+", help="image files, or folders of them")
-    score.add_argument("--out", required=True, help="folder for scores.csv and the masks")
+    score.add_argument("--out", required=True, help="folder for scores.csv, scores.jsonl, masks and overlays; goes on where it stopped")
 
     notebooks = commands.add_parser("notebooks", help="execute notebooks in place at the smoke profile")
     notebooks.add_argument("names", nargs="*", help="which, such as 05_noise_maps (default: all)")
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="RADAR and its rivals on every data set and seed; goes on where it stopped")
     compare.add_argument("--datasets", nargs="+", default=["printed"], help="names or folders (default: printed)")
     compare.add_argument("--methods", nargs="+", help="which (default: all)")
+    compare.add_argument("--everything", action="store_true", help="the whole comparison of results/ instead: all data sets that are there, five seeds")
     compare.add_argument("--timing", action="store_true", help="measure milliseconds an image instead, on the first data set")
     ablate = commands.add_parser("ablate", help="change one thing at a time; goes on where it stopped")
     ablate.add_argument("--datasets", nargs="+", default=["printed"], help="names or folders (default: printed)")
@@ -94,7 +95,7 @@ def _train(args: argparse.Namespace) -> int:
         print(kit.data, flush=True)
     result = train(kit.data.train, config, args.out)
     if is_main_process():
-        detector = RadarDetector(unet=result.unet, training=config, random_state=args.seed).fit(kit.data.calibrate)
+        detector = RadarDetector(unet=result.unet, training=config, random_state=args.seed, longest_side=kit.longest_side).fit(kit.data.calibrate)
         detector.save_pretrained(args.out)
         write_card(Path(args.out), kit, config, result, detector)
         print(f"{args.out}: U-Net and detector, loss {result.losses[-1]:.3f}, {result.seconds:.0f} s")
@@ -102,27 +103,13 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _score(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from radar_nb.detector import RadarDetector
-    from radar_nb.images import find_images, write_image
+    from radar_nb.images import find_images
+    from radar_nb.scoring import score_files
     detector = RadarDetector.from_pretrained(args.model)
-    paths = [path for item in map(Path, args.images) for path in (find_images(item) if item.is_dir() else [item])]
-    out, failed = Path(args.out), 0
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "scores.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "score", "decision", "error"])
-        for path in tqdm(paths, "scoring"):
-            try:
-                finding = next(detector.inspect([path]))
-            except InputError as error:
-                failed += 1
-                writer.writerow([path, "", "", error])
-                continue
-            writer.writerow([path, f"{finding['score']:.6f}", "normal" if finding["normal"] else "anomalous", ""])
-            write_image(out / "masks" / path.resolve().parent.name / f"{path.stem}_mask.png", finding["mask"])
-    print(f"{out / 'scores.csv'}: {len(paths) - failed} images scored, {failed} failed")
+    paths = [path for item in map(Path, args.images) for path in (find_images(item, inside=True) if item.is_dir() else [item])]
+    failed = score_files(detector, paths, Path(args.out))
+    print(f"{Path(args.out, 'scores.csv')}: {len(paths) - failed} images scored, {failed} failed")
     return 1 if failed else 0
 
 
@@ -137,7 +124,7 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from radar_nb.comparison import METHODS, collect, compare, time_methods, write_csv, write_tables
+    from radar_nb.comparison import METHODS, collect, compare, full_plan, plan, time_methods, write_csv, write_tables
     from radar_nb.profiles import Kit
     from radar_nb.reproduce import write_provenance
     names = _chosen("methods", args.methods, METHODS)
@@ -145,7 +132,11 @@ def _compare(args: argparse.Namespace) -> int:
     if args.timing:
         write_csv(Path(args.results, "timing.csv"), time_methods(Kit(args.profile, args.datasets[0], args.seeds[0], args.out), names))
     else:
-        compare((Kit(args.profile, dataset, seed, args.out) for dataset in args.datasets for seed in args.seeds), names)
+        jobs, absent = (full_plan(args.profile, args.out) if args.everything else
+                        (plan((Kit(args.profile, dataset, seed, args.out) for dataset in args.datasets for seed in args.seeds), names), []))
+        for dataset in absent:
+            print(f"{dataset}: not there, left out; python -m data_download {dataset} fetches it")
+        compare(jobs)
         results = collect(args.out)
         write_tables(results, Path(args.results))
     # What was kept from earlier counts with the seconds that it took then.

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from radar_nb.datasets import NAMED, data_folder
 from radar_nb.detector import RadarDetector
 from radar_nb.metrics import judge
 from radar_nb.peers import AnoDdpm, Inversion, NoiseDensity, Reconstruction
@@ -26,6 +27,9 @@ from radar_nb.training import train
 RESULTS = REPOSITORY / "results"
 SLOW = 20             # a method with more U-Net calls an image than this is slow ...
 SLOW_CALIBRATE = 60   # ... and is calibrated on so many images; all are tested on the same
+# The comparison of results/: data set, how many seeds, and the methods with at most so many calls (770 large images are many).
+FULL = (("printed", 5, 10), ("mvtec_tile_192", 5, 10), ("printed_hard", 5, 10), ("printed_easy", 1, 10), ("texture", 1, 10),
+        ("kolektor_sdd", 1, 10), ("magnetic_tile", 1, 1), ("printed", 1, 1000))
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,27 @@ def fit_method(name: str, kit: Kit):
     return method.build(kit, kit.data.calibrate[:SLOW_CALIBRATE] if method.calls > SLOW else kit.data.calibrate)
 
 
-def compare(kits: Iterable[Kit], names: Sequence[str] = tuple(METHODS), progress: bool = True) -> list[dict]:
-    """`measure` every method on every kit, the cheap ones first; interrupted, it goes on where it stopped."""
-    jobs = [(kit, name) for kit in kits for name in sorted(names, key=lambda name: METHODS[name].calls)]
+def plan(kits: Iterable[Kit], names: Sequence[str] = tuple(METHODS)) -> list[tuple[Kit, str]]:
+    """Every method on every kit, the cheap ones first."""
+    return [(kit, name) for kit in kits for name in sorted(names, key=lambda name: METHODS[name].calls)]
+
+
+def full_plan(profile: str, folder: str | Path) -> tuple[list[tuple[Kit, str]], list[str]]:
+    """The comparison of `results/`, as `FULL` says.
+
+    Returns:
+        the plan, and the data sets that are not there (`data_download` fetches them).
+    """
+    jobs, absent = [], [dataset for dataset, *_ in FULL if not (dataset in NAMED or (data_folder() / dataset).is_dir())]
+    for dataset, seeds, most in FULL:
+        if dataset not in absent:
+            kits = [Kit(profile, dataset, seed, folder) for seed in range(seeds)]
+            jobs += plan(kits, [name for name in METHODS if METHODS[name].calls <= most])
+    return jobs, absent
+
+
+def compare(jobs: Sequence[tuple[Kit, str]], progress: bool = True) -> list[dict]:
+    """`measure` each method of a plan; interrupted, it goes on where it stopped."""
     results, began = [], time.perf_counter()
     for done, (kit, name) in enumerate(jobs, 1):
         results.append(measure(name, kit))

@@ -7,7 +7,7 @@ Defective images are in test alone. No choice is ever made on test images.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import platformdirs
 from scipy import ndimage
 
 from radar_nb import printed
-from radar_nb.images import InputError, check_image, find_defective, find_images, read_image, read_mask, resize
+from radar_nb.images import InputError, find_defective, find_images, load_images, read_image, read_mask, resize
 
 NAMED = ("printed", "printed_easy", "printed_hard", "texture", "texture_grass", "texture_gravel")
 
@@ -221,15 +221,11 @@ def _folder(folder: Path, sizes: Sizes, seed: int) -> Dataset:
     defective = find_defective(folder)
     order = np.random.default_rng(seed).permutation(len(normal))
     calibrate = max(round(sizes.calibrate_share * len(normal)), min(sizes.calibrate_least, len(normal) // 2))
-    channels: list[int] = []
+    # What most of the first images are. A grey file in an RGB set is then repeated; a coloured one in a grey set is an error.
+    channels = cache(lambda: 3 if 2 * sum(read_image(path).ndim == 3 for path in normal[:8]) >= len(normal[:8]) else 1)
 
     def images(paths):
-        def read(index):
-            image = resize(read_image(paths[index]), sizes.longest_side)
-            image = check_image(image, str(paths[index]), sizes.smallest_side, channels[0] if channels else None)
-            channels.append(1 if image.ndim == 2 else 3)
-            return image
-        return LazyImages(len(paths), read)
+        return LazyImages(len(paths), lambda index: next(load_images([paths[index]], sizes.smallest_side, channels(), sizes.longest_side)))
 
     mask_paths = [None] * len(good) + [mask for _, _, mask in defective]
     test = images(good + [image for image, _, _ in defective])

@@ -50,6 +50,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         calibration_points: at least so many points are given to the forest; where there are fewer calibration
             images, each gives several crops of its Sobel map.
         batch_size: images of one size in one call.
+        longest_side: larger images are shrunk to this many pixels, and their maps have the shrunken size.
 
     Beyond the paper, for ablations and for hard images (notebook 10); the defaults are the paper's recipe:
         map_kind: `sobel`; `magnitude` takes the noise map's own size; `covariance` the Mahalanobis distance of each pixel's
@@ -70,7 +71,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
                  random_state: int = 0, *, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
                  stride: int | None = None, window: int = 17, smoothing: float = 3.0, pixel_quantile: float = 0.999,
                  calibration_share: float = 0.3, calibration_points: int = 200, batch_size: int = 8,
-                 map_kind: str = "sobel", standardise: bool = False, local_quantile: float = 1.0,
+                 longest_side: int | None = None, map_kind: str = "sobel", standardise: bool = False, local_quantile: float = 1.0,
                  decision: str = "isolation_forest", one_sided: bool = False, border: int = 0):
         self.timestep = timestep
         self.reading = reading
@@ -85,6 +86,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         self.calibration_share = calibration_share
         self.calibration_points = calibration_points
         self.batch_size = batch_size
+        self.longest_side = longest_side
         self.map_kind = map_kind
         self.standardise = standardise
         self.local_quantile = local_quantile
@@ -204,7 +206,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             tensors |= dict(zip(("mean", "precision"), self.covariance_, strict=True))
         save_file(tensors, folder / "calibration.safetensors")
         config = {name: value for name, value in self.get_params(deep=False).items() if name not in ("unet", "training")}
-        config |= {"patch_size": self._training().patch_size, "pixel_threshold": self.pixel_threshold_}
+        config |= {"patch_size": self.smallest_side, "pixel_threshold": self.pixel_threshold_}
         (folder / "detector.json").write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
@@ -232,6 +234,11 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             detector.covariance_ = tensors["mean"], tensors["precision"]
         detector._fit_forest()
         return detector
+
+    @property
+    def smallest_side(self) -> int:
+        """Least height and width of an image, pixels: the side of a patch."""
+        return self._training().patch_size
 
     # --- the parts -----------------------------------------------------------------------------------------
 
@@ -286,8 +293,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
     def _noise_maps(self, images: Iterable) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
         """Batches of images of one size, with their noise maps `(N, C, H, W)`; several timesteps are further channels."""
         check_is_fitted(self, "unet_")
-        patch_size = self._training().patch_size
-        loaded = load_images(images, patch_size, self.channels_)
+        patch_size = self.smallest_side
+        loaded = load_images(images, patch_size, self.channels_, self.longest_side)
         for _, run in groupby(loaded, key=np.shape):
             while batch := list(islice(run, self.batch_size)):
                 x0 = torch.stack([to_tensor(image) for image in batch]).to(self.unet_.device)

@@ -4,14 +4,17 @@ Outside the network an image is uint8 or float in [0, 1], `(H, W)` grey or `(H, 
 it is a float32 tensor `(N, C, H, W)` in [-1, 1].
 """
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import tifffile
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 
 
 class InputError(ValueError):
@@ -19,34 +22,73 @@ class InputError(ValueError):
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file.
+    """Read an image file of any usual kind: turned as its EXIF data say, colours as RGB, transparency left away.
+
+    An RGB file whose three channels are equal is a grey image, and comes back as one.
 
     Returns:
-        `(H, W)` or `(H, W, 3)`; uint8, or float32 in [0, 1] for 16-bit files.
+        `(H, W)` or `(H, W, 3)`; uint8, or float32 in [0, 1] for 16-bit and float files.
 
     Raises:
-        InputError: the file is missing, empty, damaged or no image.
+        InputError: the file is missing, empty, damaged, too large, no image, or several in one.
     """
     path = Path(path)
     try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):
-                return np.array(image, np.float32).clip(0, 65535) / 65535
-            grey = image.mode in ("1", "L", "LA", "F")
-            return np.array(image.convert("L" if grey else "RGB"))
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: is empty (0 bytes); remove the file or replace it")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = _decode(path)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        reason = "not an image" if isinstance(error, UnidentifiedImageError) else f"cannot be read ({error})"
-        raise InputError(f"{path}: {reason}; remove the file or replace it") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: not an image of a kind that can be read (PNG, JPEG, TIFF, BMP, WebP, PGM); convert or remove the file") from None
+    except Exception as error:  # on damaged files a decoder raises whatever it stumbles over
+        raise InputError(f"{path}: cannot be read ({error}); remove the file or replace it") from None
+    if image.ndim == 3 and (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all():
+        image = np.ascontiguousarray(image[..., 0])
+    return image
+
+
+def _decode(path: Path) -> np.ndarray:
+    try:
+        file = Image.open(path, formats=_FORMATS)
+    except UnidentifiedImageError:
+        if path.suffix.lower() in (".tif", ".tiff"):  # kinds that Pillow does not know, such as 16-bit RGB
+            return _scaled(tifffile.imread(path), path)
+        raise
+    with file:
+        # A phone's stereo photograph (MPO) is one picture; any other file with several is not.
+        if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":
+            raise InputError(f"{path}: holds {file.n_frames} images; save one image a file")
+        image = ImageOps.exif_transpose(file)
+        if image.mode == "F" or image.mode.startswith("I"):
+            return _scaled(np.array(image), path)
+        if image.mode == "P":
+            image = image.convert("RGB")
+        return np.array(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))
+
+
+def _scaled(image: np.ndarray, path: Path) -> np.ndarray:
+    """What is not 8-bit, as float32 in [0, 1]."""
+    whole = image.dtype.kind in "iu"
+    most = 255 if image.dtype == np.uint8 else 65535 if whole else 1
+    if image.size and np.isfinite(image).all() and image.min() >= 0 and image.max() <= most:
+        image = image if image.dtype == np.uint8 else (image.astype(np.float32) / most)
+        return check_image(image[..., :3] if image.ndim == 3 and image.shape[2] == 4 else image, str(path))
+    raise InputError(f"{path}: values from {image.min():.4g} to {image.max():.4g}; save it as 8 or 16 bit, or as float scaled to [0, 1]")
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask file: `(H, W)` bool, True where the file is brighter than half. Raises as `read_image`."""
+    """Read a mask file: `(H, W)` bool, True where the file is brighter than half, or is 1 in a file of just 0 and 1.
+
+    Raises as `read_image`.
+    """
     mask = read_image(path)
     mask = mask if mask.ndim == 2 else mask.max(axis=2)
-    return mask > (127 if mask.dtype == np.uint8 else 0.5)
+    return mask > (0.5 if mask.dtype != np.uint8 else 127 if mask.max() > 1 else 0)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -122,8 +164,10 @@ def to_image(tensor: torch.Tensor) -> np.ndarray:
     return image[..., 0] if image.shape[2] == 1 else image
 
 
-def load_images(images: Iterable, smallest: int = 1, channels: int | None = None) -> Iterator[np.ndarray]:
-    """Yield checked arrays from arrays, paths or any mixture, one at a time.
+def load_images(images: Iterable, smallest: int = 1, channels: int | None = None, longest_side: int | None = None) -> Iterator[np.ndarray]:
+    """Yield checked arrays from arrays, paths or any mixture, one at a time, shrunk to `longest_side`.
+
+    A grey file where RGB is expected is repeated in three channels.
 
     Raises:
         InputError: naming the first image that is wrong; after the first image all must have its channels.
@@ -132,14 +176,20 @@ def load_images(images: Iterable, smallest: int = 1, channels: int | None = None
         raise InputError(f"images={str(images)!r}: give a list of paths or arrays; find_images(folder) makes one")
     for index, item in enumerate(images):
         is_path = isinstance(item, (str, Path))
-        image = check_image(read_image(item) if is_path else item, str(item) if is_path else f"images[{index}]",
-                            smallest, channels)
+        name = str(item) if is_path else f"images[{index}]"
+        image = resize(check_image(as_channels(read_image(item), channels) if is_path else item, name), longest_side)
+        image = check_image(image, name, smallest, channels)
         channels = channels or (1 if image.ndim == 2 else 3)
         yield image
 
 
-def find_images(folder: str | Path) -> list[Path]:
-    """The image files directly in `folder`, in the order of their names.
+def as_channels(image: np.ndarray, channels: int | None) -> np.ndarray:
+    """A grey image among RGB ones, repeated in three channels; any other as it is."""
+    return np.repeat(image[..., None], 3, axis=2) if channels == 3 and image.ndim == 2 else image
+
+
+def find_images(folder: str | Path, inside: bool = False) -> list[Path]:
+    """The image files in `folder`, in the order of their names; `inside` its folders too.
 
     Raises:
         InputError: there is no such folder, or no image in it.
@@ -147,7 +197,8 @@ def find_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    files = sorted(path for path in (folder.rglob("*") if inside else folder.iterdir())
+                   if path.suffix.lower() in SUFFIXES and path.name[0] != "." and not path.is_dir())
     if not files:
         raise InputError(f"{folder}: no images found; put files ending in {', '.join(SUFFIXES)} there")
     return files

@@ -82,7 +82,12 @@ class Kit:
     @cached_property
     def detector(self) -> RadarDetector:
         """A detector on `unet`, calibrated on images that the U-Net was not trained on."""
-        return RadarDetector(unet=self.unet, training=self.training, random_state=self.seed).fit(self.data.calibrate)
+        return RadarDetector(unet=self.unet, training=self.training, random_state=self.seed, longest_side=self.longest_side).fit(self.data.calibrate)
+
+    @property
+    def longest_side(self) -> int | None:
+        """The side that larger images were shrunk to, in training too."""
+        return PROFILES[self.profile].sizes.longest_side
 
     def save_table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Write rows with the same keys as `tables/<name>.csv` of the run."""

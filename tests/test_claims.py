@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_sco
 from radar_nb import ablations, comparison
 from radar_nb.ablations import ABLATIONS, Variant, ablate, measure_normality, run_variant
 from radar_nb.claims import comparison_table, make_claims, margin_verdict, write_claims
-from radar_nb.comparison import METHODS, RESULTS, collect, compare, read_csv, run_method, time_methods, write_tables
+from radar_nb.comparison import METHODS, RESULTS, collect, compare, plan, read_csv, run_method, time_methods, write_tables
 from radar_nb.evidence import STATISTICS, Estimate, Evidence
 from radar_nb.images import InputError
 from radar_nb.metrics import best_f1
@@ -149,10 +149,10 @@ def test_compare_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(comparison, "run_method", pretend)
     kits = [Kit("smoke", "printed", 0, tmp_path)]
     with pytest.raises(KeyboardInterrupt):
-        compare(kits, ["radar", "pca"])
+        compare(plan(kits, ["radar", "pca"]))
     assert not list(tmp_path.rglob("pca.json"))
-    compare(kits, ["radar", "pca"])
-    compare(kits, ["radar", "pca"])
+    compare(plan(kits, ["radar", "pca"]))
+    compare(plan(kits, ["radar", "pca"]))
     assert calls == ["pca", "pca", "radar"], "the cheap one first, and each measured once"
     assert {result["method"] for result in collect(tmp_path)} == {"radar", "pca"} and "left" in capsys.readouterr().out
 

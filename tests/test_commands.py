@@ -52,7 +52,7 @@ def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, case):
 BAD_DATA = {
     "a file that is no image": (lambda good, rng: (good / "003.png").write_text("hello"), "003.png: not an image"),
     "an image smaller than a patch": (lambda good, rng: write_image(good / "003.png", np.zeros((9, 50), np.uint8)), "003.png: 9 x 50 is smaller than a patch"),
-    "mixed channels": (lambda good, rng: write_image(good / "003.png", np.zeros((48, 48, 3), np.uint8)), "003.png: RGB, but grey is expected"),
+    "mixed channels": (lambda good, rng: write_image(good / "003.png", rng.integers(0, 256, (48, 48, 3), np.uint8)), "003.png: RGB, but grey is expected"),
     "a mask without its image": (lambda good, rng: (good.parents[1] / "test/scratch/001.png").unlink(), "001_mask.png: a mask without its image"),
     "no images": (lambda good, rng: [path.unlink() for path in good.iterdir()], "no images found"),
 }

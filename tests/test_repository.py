@@ -15,7 +15,7 @@ from radar_nb.profiles import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 FLOORS = [("images", "printed", "patches", "simplex"), ("datasets", "diffusion"), ("training", "features"),
-          ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures"), ("comparison",), ("ablations", "evidence"), ("claims", "paper_figures"), ("reproduce",), ("__main__",)]
+          ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures", "scoring"), ("comparison",), ("ablations", "evidence"), ("claims", "paper_figures"), ("reproduce",), ("__main__",)]
 
 
 def test_pyproject_constraints_and_environment_agree():
