@@ -14,7 +14,6 @@ from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.covariance import EllipticEnvelope
-from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
@@ -22,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map
 from radar_nb.features import extract_features, fit_covariance, mahalanobis_map, scale_space, sobel_magnitude, standardise_rows_and_columns
+from radar_nb.forest import QuickIsolationForest
 from radar_nb.images import InputError, load_images, stack_alike, to_tensor
 from radar_nb.training import TrainingConfig, train
 
@@ -314,7 +314,7 @@ def _outlier_model(decision: str, contamination: float, seed: int) -> OutlierMix
         return EllipticEnvelope(contamination=contamination, support_fraction=1.0, random_state=seed)
     if decision == "one_class_svm":
         return make_pipeline(StandardScaler(), OneClassSVM(nu=contamination))
-    return IsolationForest(n_estimators=200, contamination=contamination, random_state=seed)
+    return QuickIsolationForest(n_estimators=200, contamination=contamination, random_state=seed)
 
 
 def _views(sobel: np.ndarray, crops: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from radar_nb.profiles import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-FLOORS = [("images", "printed", "patches", "simplex"), ("datasets", "diffusion"), ("training", "features"),
+FLOORS = [("images", "printed", "patches", "simplex", "forest"), ("datasets", "diffusion"), ("training", "features"),
           ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures", "scoring"), ("comparison",), ("ablations", "evidence"), ("claims", "paper_figures"), ("reproduce",), ("__main__",)]
 
 

@@ -1,0 +1,56 @@
+"""scikit-learn's Isolation Forest, asked about few points quickly."""
+
+from functools import cached_property
+
+import numpy as np
+from sklearn.ensemble import IsolationForest
+from sklearn.utils.validation import check_is_fitted
+
+
+class QuickIsolationForest(IsolationForest):
+    """An `IsolationForest` with the same scores in a hundredth of the time for a few points.
+
+    scikit-learn visits the trees one after another, which costs a tenth of a millisecond each, however few the points: as much as
+    the U-Net. Here all points go down all trees together, one level at a time (Liu, Ting and Zhou 2008, equations 1 and 2).
+    """
+
+    def fit(self, X: np.ndarray, y: object = None, sample_weight: np.ndarray | None = None) -> "QuickIsolationForest":
+        """As scikit-learn's."""
+        self.__dict__.pop("_nodes", None)
+        return super().fit(X, y, sample_weight)
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """`(N, features)` to `(N,)`: higher is more normal, from -1 to 0. Few trees at a time, so that memory stays small."""
+        check_is_fitted(self)
+        points = np.asarray(X, np.float32)
+        if points.ndim != 2 or points.shape[1] != self.n_features_in_ or not np.isfinite(points).all():
+            return super().score_samples(X)  # which says what is wrong
+        return np.concatenate([self._score(points[start:start + 4096]) for start in range(0, len(points), 4096)] or [np.empty(0)])
+
+    def _score(self, points: np.ndarray) -> np.ndarray:
+        feature, threshold, left, right, length, depth, roots = self._nodes
+        rows = np.arange(len(points))[:, None]
+        node = np.broadcast_to(roots, (len(points), len(roots)))
+        for _ in range(depth):  # a leaf is its own child
+            node = np.where(points[rows, feature[node]] <= threshold[node], left[node], right[node])
+        return -np.exp2(-length[node].mean(axis=1) / _average_path_length(np.array([self.max_samples_]))[0])
+
+    @cached_property
+    def _nodes(self) -> tuple:
+        """All nodes of all trees in one array each; of a leaf, `length` is its depth and the expected rest of the path."""
+        columns, roots, count, deepest = [], [], 0, 0
+        for tree, features in zip((estimator.tree_ for estimator in self.estimators_), self.estimators_features_, strict=True):
+            leaf, own = tree.children_left < 0, np.arange(tree.node_count)
+            depth = tree.compute_node_depths() - 1
+            columns.append((np.where(leaf, 0, features[tree.feature * ~leaf]), tree.threshold,
+                            np.where(leaf, own, tree.children_left) + count, np.where(leaf, own, tree.children_right) + count,
+                            depth + _average_path_length(tree.n_node_samples)))
+            roots.append(count)
+            count, deepest = count + tree.node_count, max(deepest, depth.max())
+        return *(np.concatenate(column) for column in zip(*columns, strict=True)), int(deepest), np.array(roots)
+
+
+def _average_path_length(samples: np.ndarray) -> np.ndarray:
+    """Mean depth at which a point among `samples` is alone: c(n) of the paper; 0 for one, 1 for two."""
+    many = np.maximum(samples, 3).astype(float)
+    return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, 2 * (np.log(many - 1) + np.euler_gamma) - 2 * (many - 1) / many))
