@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
 
     claims = commands.add_parser("claims", help="write CLAIMS.md from the tables in results/")
     claims.add_argument("--out", default="CLAIMS.md", help="file to write (default: CLAIMS.md)")
+    grade = commands.add_parser("grade", help="read the exercises.json of several students and write a table")
+    grade.add_argument("places", nargs="+", help="folders to look through, or files")
+    grade.add_argument("--out", default="grades.csv", help="file to write (default: grades.csv)")
     figures = commands.add_parser("figures", help="draw figures 1 to 8 of the paper from our own runs, as SVG and PNG")
     figures.add_argument("--out", required=True, help="folder for the figures")
     for command in (compare, ablate, claims):
@@ -177,6 +180,13 @@ def _claims(args: argparse.Namespace) -> int:
     for claim in write_claims(Evidence(args.results), Path(args.out)):
         print(f"{claim.verdict:22} {claim.claim}")
     return 0
+
+
+def _grade(args: argparse.Namespace) -> int:
+    from radar_nb.exercises import grade
+    failed = grade(args.places, Path(args.out))
+    print("\n".join([*failed, f"{args.out} written"]))
+    return 1 if failed else 0
 
 
 def _figures(args: argparse.Namespace) -> int:

@@ -92,7 +92,7 @@ def save_figures(notebook: Path, folder: Path) -> int:
 
 def refresh_stored_outputs(names: Sequence[str] = ()) -> None:
     """Execute notebooks (default all) in place at their stored defaults, so that git holds the outputs of one run."""
-    os.environ.pop("RADAR_RUN", None)
+    os.environ["RADAR_RUN"] = str(REPOSITORY / "runs" / "smoke")  # not where a reader's solved exercises are counted
     for path in [NOTEBOOKS / f"{Path(name).stem}.ipynb" for name in names] or sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         print(path.stem, flush=True)
         execute(path, path)

@@ -14,8 +14,8 @@ from packaging.utils import canonicalize_name
 from radar_nb.profiles import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-FLOORS = [("images", "printed", "patches", "simplex", "forest"), ("datasets", "diffusion"), ("training", "features"),
-          ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures", "scoring"), ("comparison",), ("ablations", "evidence"), ("claims", "paper_figures"), ("reproduce",), ("__main__",)]
+FLOORS = [("files",), ("saved",), ("unet_files", "checkpoints"), ("images", "printed", "patches", "simplex", "forest"), ("datasets", "diffusion"), ("training", "features"),
+          ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures", "scoring"), ("comparison", "checking", "explore"), ("exercises_diffusion", "exercises_detection", "exercises_results"), ("exercises",), ("ablations", "evidence"), ("claims", "paper_figures"), ("reproduce",), ("__main__",)]
 
 
 def test_pyproject_constraints_and_environment_agree():
@@ -27,7 +27,7 @@ def test_pyproject_constraints_and_environment_agree():
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
     conda = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
     names = dict(line.split("=") for line in conda if "=" in line)
-    conda_names = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    conda_names = {"torch": "pytorch", "matplotlib": "matplotlib-base", "playwright": "playwright-python"}
     listed = {conda_names.get(requirement.name, requirement.name): pins[canonicalize_name(requirement.name)] for requirement in wanted}
     assert names.pop("python") >= "3.11" and names == listed
     assert pins["torch"] == "2.13.0"
