@@ -129,7 +129,7 @@ _BACKWARD = (
                   88: "that is the time left after one call"}),
     Choice(
         "02.3",
-        hints=("Look at the middle picture of the top row and at the right one: is the defect still there? And the beads?",
+        hints=("Compare the first and the last picture of the top row: is the defect still there? And the beads?",
                "What is buried under much noise is lost, whether it is a defect or not."),
         worked="d: from t = 500 the whole surface has been replaced by another, so the difference is large everywhere.",
         why="too little noise keeps the defect, too much loses the surface: reconstruction lives on a narrow ridge",
@@ -143,7 +143,7 @@ _UNET = (
     Code(
         "03.1",
         hints=("exp, then divide by the sum over the last axis.", "Take the largest of each row off first, with keepdims=True."),
-        worked="def softmax(x):\n    w = np.exp(x - x.max(axis=-1, keepdims=True))\n    return w / w.sum(axis=-1, keepdims=True)",
+        worked="def my_softmax(x):\n    w = np.exp(x - x.max(axis=-1, keepdims=True))\n    return w / w.sum(axis=-1, keepdims=True)",
         why="the weights of a row add to 1, and taking the maximum off changes nothing but keeps exp from overflowing",
         right=_softmax,
         draw=lambda rng: (rng.normal(size=(4, 5)) * rng.choice([1, 3]) + rng.uniform(800, 1200),),
