@@ -1,4 +1,4 @@
-# make run | test | lab | notebooks | clean. Each makes .venv by itself the first time.
+# make run | test | lab | notebooks | book | clean. Each makes .venv by itself the first time.
 PROFILE ?= cpu
 DATASET ?= printed
 SEED    ?= 0
@@ -12,7 +12,7 @@ export GOMP_SPINCOUNT = 1000
 export HF_HUB_OFFLINE = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: run test lab notebooks clean
+.PHONY: run test lab notebooks book clean
 
 run: $(READY)
 	$(BIN)/python -m radar_nb run --profile $(PROFILE) --dataset "$(DATASET)" --seed $(SEED) --out "$(OUT)"
@@ -27,6 +27,11 @@ lab: $(READY)
 
 notebooks: $(READY)
 	$(BIN)/python -m radar_nb notebooks
+
+# The notebooks as git holds them, as a site that opens from the file system: build/book/index.html
+book: $(READY)
+	$(BIN)/sphinx-build -q -E -W --keep-going -c docs/book -d build/doctrees . build/book
+	@echo build/book/index.html
 
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .hypothesis

@@ -1,0 +1,177 @@
+"""The book: it builds without a network, every link leads somewhere, every figure is described, equations are drawn, search finds."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from radar_nb.profiles import REPOSITORY
+
+pytest.importorskip("sphinx", reason="the book is made with Sphinx: pip install -e '.[test]'")
+
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
+LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src", "object": "data",
+         "link": "href"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+         "--disable-component-update --disable-sync").split()
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """The book as `make book` makes it, in an empty folder, within the three minutes that it may take, and with no network to ask."""
+    out = tmp_path_factory.mktemp("made") / "book"
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs/book", "-d", str(out.parent / "doctrees"), ".", str(out)]
+    nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    done = subprocess.run(command, cwd=REPOSITORY, env=os.environ | nowhere, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def pages(book):
+    """Every page by its path, parsed."""
+    return {path: BeautifulSoup(path.read_text(), "html.parser") for path in book.rglob("*.html") if "_static" not in path.parts}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser, where there is one."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser is driven with Playwright")
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def broken_links(pages: dict[Path, BeautifulSoup]) -> list[str]:
+    """Links, anchors and pictures that lead nowhere, as `page: target`."""
+    found = []
+    for page, soup in pages.items():
+        for tag in soup.find_all(["a", *LOADS]):
+            target = urlsplit(tag.get(LOADS.get(tag.name, "href")) or "")
+            if target.scheme or target.netloc or not (target.path or target.fragment):
+                continue
+            path = (page.parent / unquote(target.path)).resolve() if target.path else page
+            anchored = not target.fragment or path not in pages or pages[path].find(id=unquote(target.fragment))
+            if not path.is_file() or not anchored:
+                found.append(f"{page.name}: {target.geturl()}")
+    return found
+
+
+def loaded_from_elsewhere(pages: dict[Path, BeautifulSoup], styles: list[Path]) -> list[str]:
+    """What a page or a style sheet would load from a network."""
+    found = [f"{page.name}: {tag[LOADS[tag.name]]}" for page, soup in pages.items() for tag in soup.find_all(list(LOADS))
+             if re.match(r"(https?:)?//", tag.get(LOADS[tag.name], ""))]
+    return found + [f"{style.name}: {match}" for style in styles
+                    for match in re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')]+)""", style.read_text())]
+
+
+def test_a_broken_page_is_noticed(tmp_path):
+    page, other = tmp_path / "a.html", tmp_path / "b.html"
+    other.write_text('<h1 id="there">b</h1>')
+    page.write_text('<a href="b.html#there">well</a><a href="b.html#gone">1</a><a href="c.html">2</a><a href="#gone">3</a><img src="d.png">'
+                    '<script src="https://example.org/x.js"></script><link rel="stylesheet" href="//example.org/x.css">')
+    style = tmp_path / "a.css"
+    style.write_text('@import url("https://example.org/font.css"); p { background: url(data:image/png;base64,AAAA) }')
+    pages = {path: BeautifulSoup(path.read_text(), "html.parser") for path in (page, other)}
+    assert broken_links(pages) == ["a.html: b.html#gone", "a.html: c.html", "a.html: #gone", "a.html: d.png"]
+    assert len(loaded_from_elsewhere(pages, [style])) == 3
+
+
+def test_every_page_is_there(book, pages):
+    sources = [*NOTEBOOKS, *(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md", REPOSITORY / "CLAIMS.md", REPOSITORY / "data_download" / "README.md"]
+    for source in sources:
+        assert book / source.relative_to(REPOSITORY).with_suffix(".html") in pages, source
+    first = pages[book / "index.html"].find("meta", attrs={"http-equiv": "refresh"})["content"].split("url=")[1]
+    assert book / first in pages
+
+
+def test_every_link_leads_somewhere(pages):
+    assert not broken_links(pages)
+
+
+def test_nothing_is_loaded_from_a_network(book, pages):
+    assert not loaded_from_elsewhere(pages, list(book.rglob("*.css")))
+
+
+def test_every_picture_is_described(pages):
+    for page, soup in pages.items():
+        assert all(image.get("alt", "").strip() for image in soup.find_all("img")), page.name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_figures_of_a_notebook_keep_their_alt_text(book, pages, path):
+    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    shown = pages[book / "notebooks" / f"{path.stem}.html"].select(".cell_output img")
+    assert [image["alt"] for image in shown] == [output.metadata["image/png"]["alt"] for output in outputs]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_equations_are_drawn(book, pages, path):
+    text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+    article = pages[book / "notebooks" / f"{path.stem}.html"].find("article")
+    drawn = article.find_all("math")
+    for equation in re.findall(r"\$\$(.+?)\$\$", text, re.DOTALL):
+        assert equation.split() in [math["data-latex"].split() for math in drawn if math["display"] == "block"], equation
+    assert len(drawn) == len(re.findall(r"(?<!\$)\$(?!\$)[^$\n]+\$|\$\$[^$]+\$\$", re.sub(r"`[^`\n]*`|```.*?```", "", text, flags=re.DOTALL)))
+    assert not [math for math in drawn if "\\" in math.text], "a LaTeX command that nobody knew"
+    for code in article.find_all(["pre", "code", "math"]):
+        code.decompose()
+    assert not re.findall(r"\\(?:frac|sqrt|epsilon|beta|cdot)|\$", article.text)
+
+
+def test_each_notebook_leads_to_its_neighbours(book, pages):
+    for before, after in zip(NOTEBOOKS, NOTEBOOKS[1:], strict=False):
+        assert pages[book / "notebooks" / f"{before.stem}.html"].select_one("a.right-next")["href"] == f"{after.stem}.html"
+        assert pages[book / "notebooks" / f"{after.stem}.html"].select_one("a.left-prev")["href"] == f"{before.stem}.html"
+
+
+def test_a_page_has_contents_search_and_two_themes(book, pages):
+    for notebook in NOTEBOOKS:
+        soup = pages[book / "notebooks" / f"{notebook.stem}.html"]
+        listed = {Path(link["href"]).stem for link in soup.select("nav.bd-links a.internal")}
+        assert listed >= {path.stem for path in NOTEBOOKS} - {notebook.stem}
+        assert soup.select_one(".search-button-field") and soup.select_one(".theme-switch-button")
+        assert len(soup.select(".page-toc a, #pst-page-navigation-heading-2 ~ * a")) >= 3
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_says_what_is_to_be_seen(path):
+    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    alts = [output.metadata.get("image/png", {}).get("alt", "") for output in outputs]
+    assert outputs and all(len(alt.split()) >= 8 for alt in alts), min(alts, key=len)
+    assert len(set(alts)) == len(alts), "two figures with the same description"
+
+
+def test_in_a_browser_from_the_file_system(book, chromium):
+    """Search finds, light and dark change, a picture is on white in the dark, and nothing is asked of a network."""
+    context = chromium.new_context(viewport={"width": 420, "height": 900}, color_scheme="dark")
+    page, asked, errors = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((book / "index.html").as_uri())
+    page.wait_for_url("**/docs/book/index.html")
+    page.goto((book / "notebooks" / "05_noise_maps.html").as_uri())
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    picture = "(e => [getComputedStyle(e).backgroundColor, e.naturalWidth > 0])(document.querySelector('.cell_output img'))"
+    assert page.evaluate(picture) == ["rgb(255, 255, 255)", True]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420, "the page itself scrolls sideways on a narrow window"
+    assert page.evaluate("document.querySelector('math[display=block], math').getBoundingClientRect().height") > 5
+    page.locator(".theme-switch-button:visible").first.click()
+    assert page.evaluate("document.documentElement.dataset.mode") != "dark" or page.evaluate("document.documentElement.dataset.theme") != "dark"
+    page.goto((book / "search.html").as_uri() + "?q=kurtosis")
+    page.wait_for_selector("ul.search li a")
+    assert any("05_noise_maps" in (link.get_attribute("href") or "") for link in page.query_selector_all("ul.search li a"))
+    assert asked and all(url.startswith(("file:", "data:")) for url in asked)
+    assert not errors
+    context.close()
