@@ -15,7 +15,7 @@ from radar_nb.profiles import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 FLOORS = [("files",), ("saved",), ("unet_files", "checkpoints"), ("images", "printed", "patches", "simplex", "forest"), ("datasets", "diffusion"), ("training", "features"),
-          ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures", "scoring"), ("comparison", "checking", "explore"), ("exercises_diffusion", "exercises_detection", "exercises_results"), ("exercises",), ("ablations", "evidence"), ("claims", "paper_figures"), ("reproduce",), ("__main__",)]
+          ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures", "scoring"), ("comparison", "checking", "panels"), ("exercises_diffusion", "exercises_detection", "exercises_results", "explore", "paint"), ("exercises",), ("ablations", "evidence"), ("claims", "paper_figures", "minutes"), ("reproduce",), ("__main__",)]
 
 
 def test_pyproject_constraints_and_environment_agree():
@@ -89,7 +89,7 @@ def test_a_notebook_has_its_parts(path):
         assert (REPOSITORY / "notebooks" / link).is_file(), link
 
 
-@pytest.mark.parametrize("path", [REPOSITORY / "README.md", *REPOSITORY.glob("*/README.md")], ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", [REPOSITORY / "README.md", *REPOSITORY.glob("*/README.md"), *REPOSITORY.glob("docs/*.md")], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_links_of_the_documentation_lead_somewhere(path):
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
         assert (path.parent / link).exists(), link
