@@ -99,8 +99,10 @@ class Code(Exercise):
                 return Verdict(UNTRIED)
             except (Exception, SystemExit) as error:
                 return Verdict(WRONG, f"your function stops with {type(error).__name__}: {_short(error)}. Its inputs are NumPy arrays and numbers")
-        if all(value is None or value is ... for value in given):
+        if all(value is ... for value in given):
             return Verdict(UNTRIED)
+        if all(value is None for value in given):
+            return Verdict(WRONG, "your function gives nothing back: is the return missing?")
         expected = [self.right(*_copies(arguments)) for arguments in inputs]
         if all(map(_same, given, expected)):
             return Verdict(RIGHT, self.why)

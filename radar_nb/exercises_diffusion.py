@@ -89,16 +89,20 @@ _FORWARD = (
         mistakes={_timestep_at(0): "there both are equally strong: 0 dB",
                   _timestep_at(10): "there the image is ten times stronger: +10 dB; read below zero",
                   _timestep_at(-20): "that is -20 dB, a hundred times; ten times is 10 dB"}),
-    Number(
+    Code(
         "01.4",
-        hints=("Nothing of the image adds to the spread: what is the weight of the noise?", "The variance is 1 - 0.36; a deviation is its square root."),
-        worked="np.sqrt(1 - 0.36) = 0.8",
-        why="noise alone has deviation sqrt(1 - a_t): 0 at the start, 1 at the end",
-        right=0.8,
-        mistakes={0.64: "that is the variance; the deviation is asked for",
-                  0.6: "that is the weight of the image, and the image is 0 everywhere",
-                  0.36: "that is the image's share of the variance",
-                  1.0: "only at the end, where a_t is nearly 0"}),
+        hints=("A product over steps: the first is step 0. Which is the last?", "np.prod over betas[:t + 1], since a slice leaves its end out."),
+        worked="def image_share(betas, t):\n    return np.prod(1 - betas[:t + 1])",
+        why="each step keeps its own share of what was left; at t = 0 one step has been taken already",
+        right=lambda betas, t: np.prod(1 - betas[:t + 1]),
+        draw=lambda rng: (rng.uniform(0.01, 0.2, 12), int(rng.integers(2, 9))),
+        mistakes={
+            "one step short: step t itself has been taken too": lambda betas, t: np.prod(1 - betas[:t]),
+            "one step too far": lambda betas, t: np.prod(1 - betas[:t + 2]),
+            "that is what step t alone keeps; multiply all steps up to it": lambda betas, t: 1 - betas[t],
+            "shares multiply, they do not add": lambda betas, t: 1 - betas[:t + 1].sum(),
+            "that is the share of the noise": lambda betas, t: 1 - np.prod(1 - betas[:t + 1]),
+            "those are the shares at all timesteps; the one at t is asked for": lambda betas, t: np.cumprod(1 - betas)}),
 )
 
 _BACKWARD = (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn import metrics
 
-from radar_nb import checking
+from radar_nb import checking, reproduce
 from radar_nb.__main__ import main
 from radar_nb.checking import RIGHT, UNTRIED, WRONG, Choice, Code, Number, results
 from radar_nb.exercises import EXERCISES, exercise, progress
@@ -42,6 +42,7 @@ def _loop_local_norm(sobel, window):
 OTHER_WAYS = {
     "01.1": lambda x0, eps, a_t: torch.tensor(x0) * a_t**0.5 + torch.tensor(eps) * (1 - a_t) ** 0.5,
     "01.2": lambda x_t, eps, a_t: [(x - (1 - a_t) ** 0.5 * e) / a_t**0.5 for x, e in zip(x_t, eps)],
+    "01.4": lambda betas, t: np.cumprod(1 - betas)[t],
     "02.1": lambda x_t, eps, a, b: (b / a) ** 0.5 * x_t + ((1 - b) ** 0.5 - (b / a * (1 - a)) ** 0.5) * eps,
     "03.1": _loop_softmax,
     "03.2": lambda q, k, v: torch.nn.functional.scaled_dot_product_attention(*(torch.tensor(each)[None] for each in (q, k, v)))[0],
@@ -189,31 +190,31 @@ def test_a_function_cannot_change_the_inputs_it_is_judged_by():
 def test_what_is_wrong_is_said_in_the_students_terms():
     assert "shape (3,), (7,) is asked for" in exercise("01.1").check(lambda x0, eps, a_t: np.zeros(3)).message
     assert "ZeroDivisionError" in exercise("01.1").check(lambda x0, eps, a_t: 1 / 0).message
+    assert "return missing" in exercise("01.1").check(lambda x0, eps, a_t: None).message
     assert "without calling it" in exercise("01.1").check(np.zeros(7)).message
     assert exercise("00.2").check(600).message == "too large" and exercise("00.2").check(3).message == "too small"
     assert "one letter of a, b, c, d" in exercise("00.1").check("q").message
 
 
 def test_progress_counts_what_is_solved_and_remembers_it(run_folder):
-    assert progress("01").startswith("0 of 4") and progress("01").endswith(f"0 of {len(EXERCISES)} in all")
-    exercise("01.4").check(0.64)
-    exercise("01.4").check(0.8)
-    exercise("01.4").check(0.64)
-    assert results() == {"01.4": {"solved": True, "tries": 3}}
-    assert progress("01").startswith("1 of 4") and progress("02").startswith("0 of 3 exercises solved here, 1 of")
+    assert progress("02").startswith("0 of 3") and progress("02").endswith(f"0 of {len(EXERCISES)} in all")
+    for answer in (9, 8, 9):
+        exercise("02.2").check(answer)
+    assert results() == {"02.2": {"solved": True, "tries": 3}}
+    assert progress("02").startswith("1 of 3") and progress("01").startswith("0 of 4 exercises solved here, 1 of")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"01.4": 3}', '{"01.4": {"solved": true}}', "\x00", '{"01.4": null}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"02.2": 3}', '{"02.2": {"solved": true}}', "\x00", '{"02.2": null}'])
 def test_a_broken_record_costs_the_count_not_the_lesson(run_folder, text):
     (run_folder / "exercises.json").write_text(text)
-    assert results() == {} and exercise("01.4").check(0.8).status == RIGHT
-    assert json.loads((run_folder / "exercises.json").read_text()) == {"01.4": {"solved": True, "tries": 1}}
+    assert results() == {} and exercise("02.2").check(8).status == RIGHT
+    assert json.loads((run_folder / "exercises.json").read_text()) == {"02.2": {"solved": True, "tries": 1}}
 
 
 def test_a_folder_that_cannot_be_written_costs_the_count_not_the_lesson(monkeypatch, run_folder):
     (run_folder / "file").touch()
     monkeypatch.setenv("RADAR_RUN", str(run_folder / "file"))
-    assert exercise("01.4").check(0.8).status == RIGHT and results() == {}
+    assert exercise("02.2").check(8).status == RIGHT and results() == {}
 
 
 def test_hint_and_solution_help_in_steps(capsys):
@@ -238,15 +239,15 @@ def test_each_notebook_asks_its_exercises_untouched_and_counts_them(path):
 
 
 def test_the_records_of_several_students_become_a_table(tmp_path, monkeypatch, capsys):
-    for student, answers in (("anna", (0.64, 0.8)), ("ben", (0.64,))):
+    for student, answers in (("anna", (9, 8)), ("ben", (9,))):
         monkeypatch.setenv("RADAR_RUN", str(tmp_path / student / "runs"))
         for answer in answers:
-            exercise("01.4").check(answer)
+            exercise("02.2").check(answer)
     exercise("00.1").check("b")
     (tmp_path / "ben" / "runs" / "exercises.json").rename(tmp_path / "ben_late.json")
     assert main(["grade", str(tmp_path / "anna"), str(tmp_path / "ben_late.json"), "--out", str(tmp_path / "grades.csv")]) == 0
     rows = list(csv.DictReader((tmp_path / "grades.csv").open()))
-    assert [(row["student"], row["solved"], row["tried"], row["tries"], row["00.1"], row["01.4"], row["11.3"]) for row in rows] == [
+    assert [(row["student"], row["solved"], row["tried"], row["tries"], row["00.1"], row["02.2"], row["11.3"]) for row in rows] == [
         ("anna", "1", "1", "2", "", "1", ""), ("ben_late", "1", "2", "2", "1", "0", "")]
     (tmp_path / "anna" / "runs" / "exercises.json").write_text("lost")
     assert main(["grade", str(tmp_path), "--out", str(tmp_path / "grades.csv")]) == 1
@@ -254,3 +255,13 @@ def test_the_records_of_several_students_become_a_table(tmp_path, monkeypatch, c
     assert main(["grade", str(tmp_path / "carl"), "--out", str(tmp_path / "grades.csv")]) == 2
     (tmp_path / "empty").mkdir()
     assert main(["grade", str(tmp_path / "empty"), "--out", str(tmp_path / "grades.csv")]) == 2
+
+
+def test_a_readers_record_does_not_get_into_the_stored_outputs(tmp_path, monkeypatch):
+    (tmp_path / "01_one.ipynb").write_text(nbformat.writes(nbformat.v4.new_notebook()))
+    seen = []
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(reproduce, "execute", lambda source, target: seen.append(checking._file()))
+    reproduce.refresh_stored_outputs()
+    monkeypatch.delenv("RADAR_RUN")
+    assert seen == [REPOSITORY / "runs" / "smoke" / "exercises.json"] and checking._file() == REPOSITORY / "runs" / "exercises.json"
