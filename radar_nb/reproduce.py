@@ -101,6 +101,8 @@ def refresh_stored_outputs(names: Sequence[str] = ()) -> None:
                              "language_info": {"name": "python"}}
         for cell in notebook.cells:
             cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags" and value}
+            for output in cell.get("outputs", []):  # an explorer leaves its still picture: nobody could move its sliders without a kernel
+                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
         nbformat.write(notebook, path)
 
 
