@@ -55,14 +55,14 @@ def chromium():
 
 def broken_links(pages: dict[Path, BeautifulSoup]) -> list[str]:
     """Links, anchors and pictures that lead nowhere, as `page: target`."""
-    found = []
+    found, anchors = [], {page: {tag["id"] for tag in soup.find_all(id=True)} for page, soup in pages.items()}
     for page, soup in pages.items():
         for tag in soup.find_all(["a", *LOADS]):
             target = urlsplit(tag.get(LOADS.get(tag.name, "href")) or "")
             if target.scheme or target.netloc or not (target.path or target.fragment):
                 continue
             path = (page.parent / unquote(target.path)).resolve() if target.path else page
-            anchored = not target.fragment or path not in pages or pages[path].find(id=unquote(target.fragment))
+            anchored = not target.fragment or path not in pages or unquote(target.fragment) in anchors[path]
             if not path.is_file() or not anchored:
                 found.append(f"{page.name}: {target.geturl()}")
     return found

@@ -10,6 +10,7 @@ import hashlib
 import html
 import re
 import unicodedata
+from collections import defaultdict
 from pathlib import Path
 
 import nbformat
@@ -27,7 +28,8 @@ language = "en"
 
 extensions = ["myst_nb"]
 root_doc = "docs/book/index"
-include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/index.md", "README.md", "CLAIMS.md", "data_download/README.md", "weights/*/README.md"]
+include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/index.md", "README.md", "CLAIMS.md", "data_download/README.md",
+                    "weights/*/README.md"]
 exclude_patterns = [".venv*", ".git", "build", "runs", "**/.ipynb_checkpoints"]
 
 nb_execution_mode = "off"
@@ -38,7 +40,8 @@ myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
 
 html_theme = "sphinx_book_theme"
-html_theme_options = {"use_fullscreen_button": False, "show_toc_level": 2, "navbar_persistent": []}  # one search field, in the sidebar
+html_theme_options = {"use_fullscreen_button": False, "footer_content_items": ["copyright.html"], "show_toc_level": 2,
+                      "navbar_persistent": []}  # one search field, in the sidebar
 html_context = {"default_mode": "auto"}  # dark or light as the reader's system is, until the button is pressed
 html_static_path, html_css_files, templates_path = ["static"], ["book.css"], ["templates"]
 html_additional_pages = {"index": "redirect.html"}  # build/book/index.html leads to the first page
@@ -78,11 +81,14 @@ def visit_math_block(translator, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
-def alt_texts(path: Path) -> dict[str, str]:
-    """The alt text of each PNG output of a notebook, by the SHA-256 of the picture (which MyST-NB takes as its file name)."""
-    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
-    return {hashlib.sha256(base64.b64decode(output.data["image/png"])).hexdigest(): output.metadata.get("image/png", {}).get("alt", "")
-            for output in outputs if "image/png" in output.get("data", {})}
+def alt_texts(path: Path) -> dict[str, list[str]]:
+    """The alt texts of a notebook's PNG outputs in order, by the SHA-256 of the picture (which MyST-NB takes as its file name)."""
+    found = defaultdict(list)
+    for output in (output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])):
+        if "image/png" in output.get("data", {}):
+            picture = base64.b64decode(output.data["image/png"])
+            found[hashlib.sha256(picture).hexdigest()].append(output.metadata.get("image/png", {}).get("alt", ""))
+    return found
 
 
 def keep_alt_text(app, doctree: nodes.document) -> None:
@@ -90,7 +96,8 @@ def keep_alt_text(app, doctree: nodes.document) -> None:
     path = Path(app.env.doc2path(app.env.docname))
     alts = alt_texts(path) if path.suffix == ".ipynb" else {}
     for image in doctree.findall(nodes.image):
-        image["alt"] = alts.get(Path(image["uri"]).stem) or image.get("alt", "")
+        if waiting := alts.get(Path(image["uri"]).stem):
+            image["alt"] = waiting.pop(0)
 
 
 def box_mistakes(app, doctree: nodes.document) -> None:
