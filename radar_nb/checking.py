@@ -27,11 +27,15 @@ class Verdict:
     message: str = ""
 
     def __repr__(self) -> str:
-        return f"{self.status[0].upper()}{self.status[1:]}{': ' if self.message else '.'}{self.message}"
+        return f"{self._title} {self.message}".rstrip()
 
     def _repr_html_(self) -> str:
         mark = {UNTRIED: "○", RIGHT: "✓", WRONG: "✗"}[self.status]
-        return f"<p><strong>{mark} {escape(self.status)}</strong> {escape(self.message)}</p>"
+        return f"<p>{mark} <strong>{escape(self._title)}</strong> {escape(self.message)}</p>"
+
+    @property
+    def _title(self) -> str:
+        return self.status.capitalize() + (":" if self.message else ".")
 
 
 @dataclass(frozen=True)
