@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DModel
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save
 from scipy import ndimage
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.covariance import EllipticEnvelope
@@ -19,14 +18,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 from sklearn.utils.validation import check_is_fitted
 
-from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map
+from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map, save_unet
 from radar_nb.features import extract_features, fit_covariance, mahalanobis_map, scale_space, sobel_magnitude, standardise_rows_and_columns
 from radar_nb.forest import QuickIsolationForest
 from radar_nb.images import InputError, load_images, stack_alike, to_tensor
+from radar_nb.saved import check_values, read_json, read_tensors
 from radar_nb.training import TrainingConfig, train
 
 DECISIONS = ("isolation_forest", "mahalanobis", "one_class_svm")
 MAPS = ("sobel", "magnitude", "covariance")
+LARGEST_PATCH = 1024
 
 
 class RadarDetector(OutlierMixin, BaseEstimator):
@@ -198,42 +199,51 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         is a pickle.
         """
         check_is_fitted(self, "forest_")
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.unet_.save_pretrained(folder)
         tensors = {"features": self.calibration_features_}
         if self.map_kind == "covariance":
             tensors |= dict(zip(("mean", "precision"), self.covariance_, strict=True))
-        save_file(tensors, folder / "calibration.safetensors")
         config = {name: value for name, value in self.get_params(deep=False).items() if name not in ("unet", "training")}
         config |= {"patch_size": self.smallest_side, "pixel_threshold": self.pixel_threshold_}
-        (folder / "detector.json").write_text(json.dumps(config, indent=2) + "\n")
+        others = {"calibration.safetensors": save(tensors), "detector.json": (json.dumps(config, indent=2) + "\n").encode()}
+        save_unet(self.unet_, folder, others)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "RadarDetector":
-        """Load what `save_pretrained` wrote.
+        """Load what `save_pretrained` wrote. Nothing in the folder is trusted, see `load_unet`; the detector must answer, too.
 
         Raises:
-            InputError: the folder does not hold a detector.
+            InputError: the folder does not hold a detector, or it is damaged.
         """
         folder = Path(folder)
         try:
-            config = json.loads((folder / "detector.json").read_text())
-            tensors = load_file(folder / "calibration.safetensors")
-            features = tensors["features"]
+            config = read_json(folder / "detector.json")
+            defaults = cls(training=TrainingConfig()).get_params(deep=False)
+            del defaults["unet"], defaults["training"]
+            check_values(folder / "detector.json", config, defaults | {"patch_size": 32, "pixel_threshold": 0.0})
             patch_size, threshold = config.pop("patch_size"), config.pop("pixel_threshold")
+            if not 1 <= patch_size <= LARGEST_PATCH:
+                raise InputError(f"patch_size={patch_size}: choose 1 to {LARGEST_PATCH}")
             detector = cls(**config, unet=load_unet(folder), training=TrainingConfig(patch_size=patch_size))
-        except InputError:
-            raise
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            detector._check_parameters()
+            tensors = {name: tensor.numpy() for name, tensor in read_tensors(folder / "calibration.safetensors").items()}
+            detector.calibration_features_, detector.pixel_threshold_ = tensors.pop("features"), float(threshold)
+            if detector.map_kind == "covariance":
+                detector.covariance_ = tensors.pop("mean"), tensors.pop("precision")
+            if tensors:
+                raise InputError(f"calibration.safetensors: {min(tensors)[:80]!r} does not belong there")
+            detector.unet_, detector.channels_ = detector.unet, image_channels(detector.unet)
+            detector._fit_forest()
+            detector._probe()
+        except Exception as error:  # numbers that do not fit together fail in many ways
             raise InputError(f"{folder}: not a saved detector ({error}); give a folder that save_pretrained wrote") from None
-        detector._check_parameters()
-        detector.unet_, detector.channels_ = detector.unet, image_channels(detector.unet)
-        detector.calibration_features_, detector.pixel_threshold_ = features, threshold
-        if detector.map_kind == "covariance":
-            detector.covariance_ = tensors["mean"], tensors["precision"]
-        detector._fit_forest()
         return detector
+
+    def _probe(self) -> None:
+        """Score one image of noise: what cannot is refused when it is loaded, not when it is needed."""
+        shape = (self.smallest_side, self.smallest_side) + ((3,) if self.channels_ == 3 else ())
+        image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        if not np.isfinite(self.score_samples([image])).all() or not np.isfinite(self.offset_):
+            raise InputError("its score is not finite")
 
     @property
     def smallest_side(self) -> int:
@@ -252,6 +262,11 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             raise InputError(f"contamination={self.contamination}: choose more than 0, and at most 0.5")
         if not self._timesteps() or not all(0 <= timestep < 1000 for timestep in self._timesteps()):
             raise InputError(f"timestep={self.timestep}: choose 0 to 999")
+        for name, least, most in (("window", 1, 10**6), ("smoothing", 0, 1000), ("batch_size", 1, 10**6), ("stride", 1, 10**6),
+                                  ("calibration_points", 0, 10**7), ("random_state", 0, 2**32 - 1), ("longest_side", 1, 10**6), ("pixel_quantile", 0, 1)):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise InputError(f"{name}={value}: choose {least} to {most}")
         if self.decision not in DECISIONS:
             raise InputError(f"decision={self.decision!r}: choose one of {', '.join(DECISIONS)}")
         if self.map_kind not in MAPS:

@@ -7,14 +7,13 @@ prediction of it, `alphas_cumprod[t]` the share of the image's variance that is 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import isqrt
-from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch.nn import functional as F
 
-from radar_nb.images import InputError
 from radar_nb.patches import cut_patches, merge_patches
+from radar_nb.unet_files import load_unet, save_unet  # noqa: F401 the folder of a U-Net belongs to its building
 
 READINGS = ("predicted", "residual", "noise_free")
 
@@ -41,20 +40,6 @@ def build_unet(channels: int = 1, fold: int = 2, widths: Sequence[int] = (32, 64
         down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D" if attention else "DownBlock2D",),
         up_block_types=("AttnUpBlock2D" if attention else "UpBlock2D",) + ("UpBlock2D",) * plain,
         add_attention=attention)
-
-
-def load_unet(folder: str | Path) -> UNet2DModel:
-    """Load a U-Net that `train` or diffusers wrote: `config.json` and `diffusion_pytorch_model.safetensors`.
-
-    Raises:
-        InputError: the folder does not hold such a model.
-    """
-    folder = Path(folder)
-    for name in ("config.json", "diffusion_pytorch_model.safetensors"):
-        if not (folder / name).is_file():
-            raise InputError(f"{folder / name}: no such file; give a folder that `python -m radar_nb train` wrote")
-    unet = UNet2DModel.from_pretrained(folder, use_safetensors=True, low_cpu_mem_usage=False)
-    return unet.eval().to(memory_format=torch.channels_last)
 
 
 def image_channels(unet: UNet2DModel) -> int:

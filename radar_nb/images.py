@@ -13,12 +13,10 @@ import tifffile
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from radar_nb.files import InputError, whole_file
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
-
-
-class InputError(ValueError):
-    """Something the user gave is wrong. The message is one line: the file or argument, what was found, what to do."""
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -92,11 +90,11 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write `(H, W)` or `(H, W, 3)`, bool, uint8 or float in [0, 1], as the file type that `path` ends in."""
+    """Write `(H, W)` or `(H, W, 3)`, bool, uint8 or float in [0, 1], as the file type that `path` ends in; whole or not at all."""
     if image.dtype != np.uint8:
         image = np.round(255 * np.clip(image.astype(float), 0, 1)).astype(np.uint8)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path)
+    with whole_file(path, durable=False) as work:
+        Image.fromarray(image).save(work)
 
 
 def resize(image: np.ndarray, longest_side: int | None) -> np.ndarray:

@@ -7,25 +7,28 @@ The same loop runs on a CPU, a GPU, or several processes. Every draw (patches, t
 import functools
 import json
 import math
-import os
-import shutil
+import signal
+import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from diffusers import UNet2DModel
 from diffusers.training_utils import EMAModel
-from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from radar_nb.diffusion import add_noise, build_unet, denoise, fold_factor, image_channels, load_unet, make_scheduler, predict_noise
-from radar_nb.images import InputError, load_images, to_image, to_tensor, write_image
+from radar_nb.checkpoints import check_origin, load_checkpoint, save_checkpoint, sweep
+from radar_nb.diffusion import add_noise, build_unet, denoise, fold_factor, image_channels, load_unet, make_scheduler, predict_noise, save_unet
+from radar_nb.files import InputError, locked, write_json
+from radar_nb.images import load_images, to_image, to_tensor, write_image
 from radar_nb.patches import random_patches
+from radar_nb.saved import read_json
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class TrainingResult:
     seconds: float = 0.0          # of the call that finished it; an interrupted run's earlier part is not in it
 
 
+class TrainingStopped(RuntimeError):
+    """The training was asked to stop (SIGTERM), and has kept its state: the same call goes on."""
+
+
 def diffusion_loss(unet: UNet2DModel, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor,
                    alphas_cumprod: torch.Tensor) -> torch.Tensor:
     """Paper eq. 2: `|| eps - eps_theta(x_t, t) ||^2`, mean over `(N, C, H, W)`; t is `(N,)`."""
@@ -97,8 +104,16 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
         the trained U-Net and the losses of all steps, those before an interruption included.
 
     Raises:
-        InputError: a bad image, or `out` holds a training with another config or other images.
+        InputError: a bad image; `out` holds a training with another config or other images; another run writes there.
+        StorageError: the disk is full; the last checkpoint is whole.
+        TrainingStopped: SIGTERM came; a checkpoint was written.
     """
+    with locked(out) if out and is_main_process() else nullcontext(), _sigterm(bool(out)) as asked:
+        return _train(images, config, out, progress, draw, asked)
+
+
+def _train(images: Iterable, config: TrainingConfig, out: str | Path | None, progress: bool, draw: Callable,
+           asked: threading.Event) -> TrainingResult:
     began = time.perf_counter()
     accelerator = Accelerator()
     bf16 = _use_bf16(config, accelerator.device)
@@ -108,8 +123,9 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
     origin = {"config": json.loads(json.dumps(asdict(config))), "images": _fingerprint(images)}
     origin |= {} if draw is torch.randn else {"noise": draw.__name__}
     if out and Path(out, "training.json").is_file():
-        state = _read_state(Path(out, "training.json"), origin)
-        return TrainingResult(load_unet(out), state["losses"], state["seconds"])
+        return _finished(Path(out), origin)
+    if out and accelerator.is_main_process:
+        sweep(out)
     torch.manual_seed(config.seed)
     unet = build_unet(len(images[0]), config.fold, config.widths, config.attention).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate)
@@ -117,7 +133,7 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
     unet, optimizer = accelerator.prepare(unet, optimizer)
     ema = EMAModel(accelerator.unwrap_model(unet).parameters(), decay=config.ema_decay)
     alphas_cumprod = make_scheduler().alphas_cumprod.to(accelerator.device)
-    losses = _load_checkpoint(out, origin, accelerator.unwrap_model(unet), ema, optimizer, schedule) if out else []
+    losses = load_checkpoint(out, origin, accelerator.unwrap_model(unet), ema, optimizer, schedule) if out else []
 
     part = slice(accelerator.process_index, None, accelerator.num_processes)
     bar = tqdm(range(len(losses), config.steps), "training", config.steps, initial=len(losses),
@@ -132,29 +148,33 @@ def train(images: Iterable, config: TrainingConfig = TrainingConfig(), out: str 
         schedule.step()
         optimizer.zero_grad()
         ema.step(accelerator.unwrap_model(unet).parameters())
-        losses.append(accelerator.reduce(loss.detach(), "mean").item())
+        # The wish to stop goes round with the loss, so that all processes stop after the same step.
+        loss, stop = accelerator.reduce(torch.stack([loss.detach(), loss.new_tensor(asked.is_set())]), "mean").tolist()
+        losses.append(loss)
+        stop = stop and step + 1 < config.steps
         bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
         if out and accelerator.is_main_process:
-            if (step + 1) % config.checkpoint_every == 0 and step + 1 < config.steps:
-                _save_checkpoint(out, origin, accelerator.unwrap_model(unet), ema, optimizer, losses)
+            if stop or ((step + 1) % config.checkpoint_every == 0 and step + 1 < config.steps):
+                save_checkpoint(out, origin, accelerator.unwrap_model(unet), ema, optimizer, losses)
             if config.sample_every and (step + 1) % config.sample_every == 0:
                 _save_samples(out, step + 1, accelerator.unwrap_model(unet), ema)
+        if stop:
+            raise TrainingStopped(f"{out}: stopped after step {step + 1} of {config.steps}, checkpoint written; the same call goes on")
 
     unet = accelerator.unwrap_model(unet)
     ema.copy_to(unet.parameters())
     unet = unet.cpu().eval()
     seconds = time.perf_counter() - began
     if out and accelerator.is_main_process:
-        unet.save_pretrained(out)
-        Path(out, "training.json").write_text(json.dumps(
-            origin | {"seconds": round(seconds, 1), "losses": [round(loss, 6) for loss in losses]}))
+        save_unet(unet, out)
+        write_json(Path(out, "training.json"), origin | {"seconds": round(seconds, 1), "losses": losses}, indent=None)
     accelerator.wait_for_everyone()
     return TrainingResult(unet, losses, seconds)
 
 
 def is_main_process() -> bool:
     """True in the one process that prints and writes, also before `train` was called."""
-    return PartialState().is_main_process
+    return Accelerator().is_main_process  # a PartialState would not see that ACCELERATE_USE_CPU is set
 
 
 def one_cycle(done: float, warmup: float) -> float:
@@ -172,62 +192,33 @@ def _use_bf16(config: TrainingConfig, device: torch.device) -> bool:
     return config.mixed_precision == "bf16"
 
 
-# --- checkpoints: safetensors and JSON, so that loading one can run no code ----------------------------------
-
-
-def _save_checkpoint(out, origin, unet, ema, optimizer, losses) -> None:
-    """Write `checkpoints/step-N` under a temporary name, rename it, and keep the last two."""
-    folder = Path(out, "checkpoints", f"step-{len(losses):07d}")
-    unfinished = folder.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    tensors = {f"unet.{name}": value for name, value in unet.state_dict().items()}
-    tensors |= {f"ema.{index}": value for index, value in enumerate(ema.shadow_params)}
-    for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, unfinished / "state.safetensors")
-    (unfinished / "state.json").write_text(json.dumps(origin | {"losses": losses}))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(unfinished, folder)
-    for old in sorted(folder.parent.glob("step-*[0-9]"))[:-2]:
-        shutil.rmtree(old)
-
-
 def _fingerprint(images: list[torch.Tensor]) -> int:
     """A number that other training images would almost surely not have."""
     return functools.reduce(lambda crc, image: zlib.crc32(image.contiguous().numpy(), crc), images, 0)
 
 
-def _read_state(path: Path, origin: dict) -> dict:
-    """Read a training's JSON, and make sure that it is the training that `origin` describes."""
-    state = json.loads(path.read_text())
-    for name, value in origin.items():
-        if state.get(name) != value:
-            raise InputError(f"{path}: a training with another {name}; give an empty folder, or the {name} that it began with")
-    return state
+def _finished(out: Path, origin: dict) -> TrainingResult:
+    """The result of a training that has ended, from its folder."""
+    path = out / "training.json"
+    state = read_json(path, 1 << 30)
+    check_origin(path, state, origin)
+    losses, seconds = state.get("losses"), state.get("seconds")
+    if not isinstance(losses, list) or not all(isinstance(number, float) for number in [*losses, seconds]):
+        raise InputError(f"{path}: holds no losses and seconds of a training; remove it to train on from the last checkpoint")
+    return TrainingResult(load_unet(out), losses, seconds)
 
 
-def _load_checkpoint(out, origin, unet, ema, optimizer, schedule) -> list[float]:
-    """Put the newest checkpoint's state into the given objects; return its losses, none if there is no checkpoint."""
-    folders = sorted(Path(out, "checkpoints").glob("step-*[0-9]"))
-    if not folders:
-        return []
-    state = _read_state(folders[-1] / "state.json", origin)
-    tensors = load_file(folders[-1] / "state.safetensors")
-    unet.load_state_dict({name.removeprefix("unet."): value for name, value in tensors.items() if name.startswith("unet.")})
-    for index, parameter in enumerate(ema.shadow_params):
-        parameter.copy_(tensors[f"ema.{index}"])
-    ema.optimization_step = len(state["losses"])
-    moments: dict[int, dict] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            moments.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    schedule.load_state_dict(schedule.state_dict() | {"last_epoch": len(state["losses"]), "_step_count": len(state["losses"]) + 1})
-    for group, learning_rate in zip(optimizer.param_groups, schedule.base_lrs, strict=True):
-        group["lr"] = learning_rate * schedule.lr_lambdas[0](len(state["losses"]))
-    return state["losses"]
+@contextmanager
+def _sigterm(wanted: bool) -> Iterator[threading.Event]:
+    """Meanwhile SIGTERM only sets the event. Where signals cannot be caught (a thread), it stays what it was."""
+    asked = threading.Event()
+    wanted = wanted and threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set()) if wanted else None
+    try:
+        yield asked
+    finally:
+        if wanted:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _save_samples(out, step, unet, ema) -> None:

@@ -116,7 +116,7 @@ def test_rgb(data):
 
 def test_save_and_load_give_the_same_detector_and_no_pickle(detector, data, tmp_path):
     detector.save_pretrained(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "diffusion_pytorch_model.safetensors", "detector.json", "calibration.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "diffusion_pytorch_model.safetensors", "detector.json", "calibration.safetensors", "SHA256SUMS"}
     loaded = RadarDetector.from_pretrained(tmp_path)
     assert np.array_equal(loaded.score_samples(data.test), detector.score_samples(data.test))
     assert np.array_equal(loaded.segment(data.test), detector.segment(data.test))

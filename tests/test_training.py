@@ -79,8 +79,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(images, tmp_path,
 def test_a_run_writes_a_model_its_losses_two_checkpoints_and_samples_and_no_pickle(images, tmp_path):
     train(images, replace(TINY, steps=8, sample_every=4), tmp_path, progress=False)
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"config.json", "diffusion_pytorch_model.safetensors", "training.json",
-                     *(f"checkpoints/step-000000{step}/state.{kind}" for step in (4, 6) for kind in ("json", "safetensors")),
+    assert files == {"config.json", "diffusion_pytorch_model.safetensors", "SHA256SUMS", "training.json",
+                     *(f"checkpoints/step-000000{step}/{name}" for step in (4, 6) for name in ("state.json", "state.safetensors", "SHA256SUMS")),
                      "samples/step-0000004.png", "samples/step-0000008.png"}
     assert len(json.loads((tmp_path / "training.json").read_text())["losses"]) == 8
 
