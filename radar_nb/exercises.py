@@ -7,6 +7,7 @@ from pathlib import Path
 from radar_nb import exercises_detection, exercises_diffusion, exercises_results
 from radar_nb.checking import Exercise, read_results, results
 from radar_nb.images import InputError
+from radar_nb.profiles import PROFILES
 
 EXERCISES: tuple[Exercise, ...] = (*exercises_diffusion.EXERCISES, *exercises_detection.EXERCISES, *exercises_results.EXERCISES)
 _KNOWN = {each.name: each for each in EXERCISES}
@@ -38,7 +39,7 @@ def grade(places: Sequence[str | Path], out: Path) -> list[str]:
 
     Args:
         places: records (files), or folders in which each `exercises.json`, however deep, is one. A student is called after the
-            folder above it (above `runs`, if that is the folder), a file of another name after itself.
+            folder above it (above `runs`, if there is one), a file of another name after itself.
         out: the file to write.
 
     Returns:
@@ -64,6 +65,7 @@ def grade(places: Sequence[str | Path], out: Path) -> list[str]:
                      "tries": sum(entry["tries"] for entry in tried.values()), **{name: int(entry["solved"]) for name, entry in tried.items()}})
     if not files:
         raise InputError(f"{', '.join(map(str, places))}: no exercises.json in there; it is in the student's folder runs/")
+    out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["student", "solved", "tried", "tries", *_KNOWN])
         writer.writeheader()
@@ -72,7 +74,10 @@ def grade(places: Sequence[str | Path], out: Path) -> list[str]:
 
 
 def _student(file: Path) -> str:
+    """`anna` of `anna.json`, `anna/exercises.json`, `anna/runs/exercises.json` and `anna/runs/cpu/exercises.json`."""
+    folder = file.resolve().parent
     if file.name != "exercises.json":
         return file.stem
-    folder = file.resolve().parent
+    if folder.name in PROFILES and folder.parent.name == "runs":
+        folder = folder.parent
     return folder.parent.name if folder.name == "runs" else folder.name

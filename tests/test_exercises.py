@@ -239,17 +239,17 @@ def test_each_notebook_asks_its_exercises_untouched_and_counts_them(path):
 
 
 def test_the_records_of_several_students_become_a_table(tmp_path, monkeypatch, capsys):
-    for student, answers in (("anna", (9, 8)), ("ben", (9,))):
-        monkeypatch.setenv("RADAR_RUN", str(tmp_path / student / "runs"))
+    for student, answers in (("anna/runs/cpu", (9, 8)), ("ben", (9,))):
+        monkeypatch.setenv("RADAR_RUN", str(tmp_path / student))
         for answer in answers:
             exercise("02.2").check(answer)
     exercise("00.1").check("b")
-    (tmp_path / "ben" / "runs" / "exercises.json").rename(tmp_path / "ben_late.json")
+    (tmp_path / "ben" / "exercises.json").rename(tmp_path / "ben_late.json")
     assert main(["grade", str(tmp_path / "anna"), str(tmp_path / "ben_late.json"), "--out", str(tmp_path / "grades.csv")]) == 0
     rows = list(csv.DictReader((tmp_path / "grades.csv").open()))
     assert [(row["student"], row["solved"], row["tried"], row["tries"], row["00.1"], row["02.2"], row["11.3"]) for row in rows] == [
         ("anna", "1", "1", "2", "", "1", ""), ("ben_late", "1", "2", "2", "1", "0", "")]
-    (tmp_path / "anna" / "runs" / "exercises.json").write_text("lost")
+    (tmp_path / "anna" / "runs" / "cpu" / "exercises.json").write_text("lost")
     assert main(["grade", str(tmp_path), "--out", str(tmp_path / "grades.csv")]) == 1
     assert "exercises.json: no record of exercises" in capsys.readouterr().out
     assert main(["grade", str(tmp_path / "carl"), "--out", str(tmp_path / "grades.csv")]) == 2
