@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from radar_nb.images import InputError
+from radar_nb.files import InputError, StorageError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     notebooks = commands.add_parser("notebooks", help="execute notebooks in place at the smoke profile")
     notebooks.add_argument("names", nargs="*", help="which, such as 05_noise_maps (default: all)")
 
-    compare = commands.add_parser("compare", help="RADAR and its rivals on every data set and seed; goes on where it stopped")
+    compare = commands.add_parser("compare", help="RADAR and its rivals on every data set and seed; goes on where it stopped, and adds to the tables")
     compare.add_argument("--datasets", nargs="+", default=["printed"], help="names or folders (default: printed)")
     compare.add_argument("--methods", nargs="+", help="which (default: all)")
     compare.add_argument("--everything", action="store_true", help="the whole comparison of results/ instead: all data sets that are there, five seeds")
@@ -93,13 +93,17 @@ def _train(args: argparse.Namespace) -> int:
     from radar_nb.detector import RadarDetector
     from radar_nb.profiles import Kit
     from radar_nb.reproduce import write_card
-    from radar_nb.training import is_main_process, train
+    from radar_nb.training import TrainingStopped, is_main_process, train
     kit = Kit(args.profile, args.dataset, args.seed)
     config = replace(kit.training, steps=kit.training.steps if args.steps is None else args.steps, sample_every=args.sample_every)
     if is_main_process():
         kit.data.check()
         print(kit.data, flush=True)
-    result = train(kit.data.train, config, args.out)
+    try:
+        result = train(kit.data.train, config, args.out)
+    except TrainingStopped as stopped:
+        print(f"python -m radar_nb train: {stopped}", file=sys.stderr)
+        return 143  # as a shell says it of a program that SIGTERM has ended
     if is_main_process():
         detector = RadarDetector(unet=result.unet, training=config, random_state=args.seed, longest_side=kit.longest_side).fit(kit.data.calibrate)
         detector.save_pretrained(args.out)
@@ -130,7 +134,7 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from radar_nb.comparison import METHODS, collect, compare, full_plan, plan, time_methods, write_csv, write_tables
+    from radar_nb.comparison import METHODS, collect, compare, full_plan, merge, plan, read_tables, time_methods, write_csv, write_tables
     from radar_nb.profiles import Kit
     from radar_nb.reproduce import write_provenance
     names = _chosen("methods", args.methods, METHODS)
@@ -143,7 +147,7 @@ def _compare(args: argparse.Namespace) -> int:
         for dataset in absent:
             print(f"{dataset}: not there, left out; python -m data_download {dataset} fetches it")
         compare(jobs)
-        results = collect(args.out)
+        results = merge(read_tables(Path(args.results)), collect(args.out))
         write_tables(results, Path(args.results))
     # What was kept from earlier counts with the seconds that it took then.
     seconds = time.perf_counter() - began if args.timing else sum(result["seconds"] for result in results)
@@ -216,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
         return globals()[f"_{args.command}"](args)
     except InputError as error:
         print(f"python -m radar_nb {args.command}: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, StorageError) else 2
 
 
 if __name__ == "__main__":

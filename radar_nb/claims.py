@@ -14,6 +14,7 @@ import numpy as np
 
 from radar_nb.comparison import METHODS, RESULTS
 from radar_nb.evidence import MENDED, NEAREST, RIVALS, Estimate, Evidence
+from radar_nb.files import write_text
 
 COMPARE, ABLATE = "python -m radar_nb compare --everything", "python -m radar_nb ablate --datasets printed printed_hard"
 
@@ -48,7 +49,7 @@ def write_claims(evidence: Evidence, path: Path) -> list[Claim]:
     provenance = json.loads((evidence.folder / "provenance.json").read_text())
     template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(  # noqa: S701 - Markdown, not HTML
         (Path(__file__).parent / "claims.md.jinja").read_text())
-    path.write_text(template.render(claims=[asdict(claim) for claim in claims], provenance=provenance,
+    write_text(path, template.render(claims=[asdict(claim) for claim in claims], provenance=provenance,
                                     datasets={name: comparison_table(evidence, name) for name in evidence.datasets()}))
     return claims
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from radar_nb.datasets import NAMED, data_folder
 from radar_nb.detector import RadarDetector
+from radar_nb.files import InputError, whole_file
 from radar_nb.metrics import judge
 from radar_nb.peers import AnoDdpm, Inversion, NoiseDensity, Reconstruction
 from radar_nb.profiles import REPOSITORY, Kit
@@ -176,6 +177,36 @@ def collect(folder: str | Path) -> list[dict]:
     return [json.loads(path.read_text()) for path in sorted(Path(folder, "measured").glob("*/methods/*.json"))]
 
 
+def read_tables(folder: Path = RESULTS) -> list[dict]:
+    """What `write_tables` wrote, as `measure` gave it: a method that is measured later can be added to the others."""
+    if not (folder / "comparison.csv").is_file():
+        return []
+    images = {path.stem: read_csv(path) for path in sorted((folder / "images").glob("*.csv"))}
+    results = []
+    for row in read_csv(folder / "comparison.csv"):
+        name, mine = row["method"], [image for image in images[row["dataset"]] if image["seed"] == row["seed"]]
+        results.append({"dataset": row["dataset"], "seed": int(row["seed"]), "method": name, "profile": row["profile"],
+                        "metrics": {key: row[key] for key in METRICS if row[key] is not None}, "seconds": row["seconds"],
+                        "kinds": [image["kind"] for image in mine], "scores": [image[f"{name}_score"] for image in mine],
+                        "anomalous": [int(image[f"{name}_anomalous"]) for image in mine]})
+    return results
+
+
+def merge(older: Sequence[dict], newer: Sequence[dict]) -> list[dict]:
+    """Both together; of a (data set, seed, method) in both, the newer. Methods that are no longer in `METHODS` are left out.
+
+    Raises:
+        InputError: they come from different profiles.
+    """
+    profiles = sorted({result["profile"] for result in [*older, *newer]})
+    if len(profiles) > 1:
+        raise InputError(f"results: measured with the profiles {' and '.join(profiles)}; give another --results folder")
+
+    def key(result: dict) -> tuple:
+        return result["dataset"], result["seed"], result["method"]
+    return list({key(result): result for result in [*older, *newer] if result["method"] in METHODS}.values())
+
+
 def write_tables(results: Sequence[dict], folder: Path = RESULTS) -> None:
     """Write `comparison.csv`, a row a (data set, seed, method), and `images/<data set>.csv`, a row a (seed, test image)."""
     rows = [{"dataset": r["dataset"], "seed": r["seed"], "method": r["method"], "profile": r["profile"],
@@ -206,8 +237,7 @@ def _order(result: dict) -> tuple:
 
 def write_csv(path: Path, rows: Sequence[dict]) -> None:
     """Write rows with the same keys."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with whole_file(path) as work, work.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

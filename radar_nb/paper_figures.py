@@ -15,6 +15,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 from radar_nb.diffusion import add_noise, denoise, make_scheduler
 from radar_nb.figures import (ACCENT, ANOMALOUS, NEUTRAL, NORMAL, detection_figure, draw_decision, draw_histogram, draw_image, draw_map,
                               draw_qq, new_figure)
+from radar_nb.files import whole_file, write_json
 from radar_nb.images import to_image, to_tensor
 from radar_nb.profiles import Kit
 from radar_nb.training import draw_batch
@@ -29,11 +30,12 @@ def draw_all(out: Path, profile: str = "smoke") -> list[str]:
         for suffix in ("svg", "png"):
             # No date and fixed ids: the same run writes the same file.
             with plt.rc_context({"svg.hashsalt": name}):
-                figure.savefig(out / f"{name}.{suffix}", bbox_inches="tight", dpi=150,
-                               metadata={"Date": None, "Title": alt} if suffix == "svg" else {"Description": alt})
+                with whole_file(out / f"{name}.{suffix}", durable=False) as work:
+                    figure.savefig(work, bbox_inches="tight", dpi=150,
+                                   metadata={"Date": None, "Title": alt} if suffix == "svg" else {"Description": alt})
         plt.close(figure)
         index[name] = {"alt": alt}
-    (out / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+    write_json(out / "index.json", index)
     return list(index)
 
 

@@ -4,7 +4,6 @@ A profile is how much is done: smoke for CI, cpu for a laptop, gpu for the paper
 """
 
 import csv
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ from diffusers import UNet2DModel
 from radar_nb.datasets import Dataset, Sizes, load_dataset
 from radar_nb.detector import RadarDetector
 from radar_nb.diffusion import load_unet
-from radar_nb.images import InputError
+from radar_nb.files import InputError, waiting_for, whole_file, write_json
+from radar_nb.saved import read_json
 from radar_nb.training import TrainingConfig, train
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -54,10 +54,12 @@ class Kit:
     """
 
     def __init__(self, profile: str = "smoke", dataset: str = "printed", seed: int = 0, folder: str | Path | None = None):
-        if profile not in PROFILES:
+        if not isinstance(profile, str) or profile not in PROFILES:
             raise InputError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}")
-        if not isinstance(seed, int) or seed < 0:
-            raise InputError(f"seed={seed!r}: give a whole number from 0 up")
+        if not isinstance(dataset, (str, Path)):
+            raise InputError(f"dataset={dataset!r}: give a name in quotes, such as \"printed\", or a folder's path")
+        if type(seed) is not int or not 0 <= seed < 2**31:
+            raise InputError(f"seed={seed!r}: give a whole number from 0 to {2**31 - 1}")
         self.profile, self.seed = profile, seed
         self.training = replace(PROFILES[profile].training, seed=seed)
         self.data: Dataset = load_dataset(
@@ -91,9 +93,7 @@ class Kit:
 
     def save_table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Write rows with the same keys as `tables/<name>.csv` of the run."""
-        path = self.folder / "tables" / f"{name}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
+        with whole_file(self.folder / "tables" / f"{name}.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, rows[0].keys())
             writer.writeheader()
             writer.writerows(rows)
@@ -102,16 +102,13 @@ class Kit:
         """`make()`, or what it gave the last time: kept as `measured/<data set>-seed<seed>/<name>.json` of the run."""
         path = self.folder / "measured" / self.model_folder.name / f"{name}.json"
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(".unfinished")
-            unfinished.write_text(json.dumps(make()))
-            unfinished.replace(path)
-        return json.loads(path.read_text())
+            write_json(path, make(), indent=None)
+        return read_json(path, 1 << 28, finite=False)
 
     def record(self, method: str, scores: Mapping[str, float]) -> None:
         """Keep a method's scores for the run's `summary.json`."""
         path = self.folder / "methods.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        known = json.loads(path.read_text()) if path.is_file() else {}
-        known[method] = known.get(method, {}) | {name: round(float(value), 6) for name, value in scores.items()}
-        path.write_text(json.dumps(known, indent=1) + "\n")
+        with waiting_for(path):  # two notebooks may come at once
+            known = read_json(path, finite=False) if path.is_file() else {}
+            known[method] = known.get(method, {}) | {name: round(float(value), 6) for name, value in scores.items()}
+            write_json(path, known)

@@ -23,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 from radar_nb.claims import make_claims
 from radar_nb.detector import RadarDetector
 from radar_nb.evidence import Evidence
+from radar_nb.files import locked, whole_file, write_json, write_text
 from radar_nb.metrics import evaluate
 from radar_nb.profiles import REPOSITORY, Kit
 from radar_nb.training import TrainingConfig, TrainingResult
@@ -44,8 +45,13 @@ def run_notebooks(kit: Kit, dataset: str) -> dict:
 
     Raises:
         NotebookError: a notebook failed; what was done before it stays.
+        InputError: another run is writing to that folder.
     """
-    kit.folder.mkdir(parents=True, exist_ok=True)
+    with locked(kit.folder):
+        return _run_notebooks(kit, dataset)
+
+
+def _run_notebooks(kit: Kit, dataset: str) -> dict:
     for name in ("methods.json", "summary.json", "report.html"):
         (kit.folder / name).unlink(missing_ok=True)
     for name in ("figures", "tables"):
@@ -84,9 +90,10 @@ def save_figures(notebook: Path, folder: Path) -> int:
             count += 1
             metadata = output["metadata"].get("image/png", {})
             name = metadata.get("name") or f"{notebook.stem}_{count:02}"
-            (folder / f"{name}.png").write_bytes(base64.b64decode(output["data"]["image/png"]))
+            with whole_file(folder / f"{name}.png", durable=False) as work:
+                work.write_bytes(base64.b64decode(output["data"]["image/png"]))
             known[name] = {"notebook": notebook.stem, "alt": metadata.get("alt", "")}
-    index.write_text(json.dumps(known, indent=1) + "\n")
+    write_json(index, known)
     return count
 
 
@@ -119,12 +126,11 @@ def environment() -> dict[str, str | None]:
 
 def write_provenance(folder: Path, table: str, seconds: float) -> None:
     """Note in `provenance.json` with which command, in how many seconds and on which machine a table of results was measured."""
-    path = folder / "provenance.json"
+    path, made = folder / "provenance.json", environment()
     known = json.loads(path.read_text()) if path.is_file() else {}
-    made = environment()
     known[table] = (f"`python -m radar_nb {' '.join(sys.argv[1:])}`, {seconds:.0f} s, python {made['python']}, torch {made['torch']}, "
                     f"diffusers {made['diffusers']}, {made['gpu'] or made['cpu']}, commit {made['git']}")
-    path.write_text(json.dumps(known, indent=1) + "\n")
+    write_json(path, known)
 
 
 def _summarise(kit: Kit, seconds: dict[str, float], total: float) -> dict:
@@ -135,7 +141,7 @@ def _summarise(kit: Kit, seconds: dict[str, float], total: float) -> dict:
                "seconds": {"total": round(total, 1), "train": training["seconds"], "notebooks": seconds},
                "methods": methods, "environment": environment()}
     kit.save_table("methods", [{"method": name, **scores} for name, scores in methods.items()])
-    (kit.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(kit.folder / "summary.json", summary)
     _write_report(kit.folder, summary)
     return summary
 
@@ -147,7 +153,7 @@ def _write_report(folder: Path, summary: dict) -> None:
     tables = {path.stem: list(csv.reader(path.open())) for path in sorted((folder / "tables").glob("*.csv"))}
     template = jinja2.Environment(autoescape=True).from_string((Path(__file__).parent / "report.html.jinja").read_text())
     command = f"python -m radar_nb run --profile {summary['profile']} --dataset {summary['dataset']} --seed {summary['seed']}"
-    (folder / "report.html").write_text(template.render(summary=summary, figures=figures, tables=tables, command=command, claims=make_claims(Evidence())))
+    write_text(folder / "report.html", template.render(summary=summary, figures=figures, tables=tables, command=command, claims=make_claims(Evidence())))
 
 
 def write_card(folder: Path, kit: Kit, config: TrainingConfig, result: TrainingResult, detector: RadarDetector) -> None:
@@ -156,7 +162,7 @@ def write_card(folder: Path, kit: Kit, config: TrainingConfig, result: TrainingR
     rows = "\n".join(f"| {name.replace('_', ' ')} | {value:.3f} |" for name, value in scores.items())
     parameters = sum(parameter.numel() for parameter in result.unet.parameters())
     command = " ".join(["python -m radar_nb", *sys.argv[1:]])
-    (folder / "README.md").write_text(f"""# U-Net and RADAR detector for `{kit.data.name}`
+    write_text(folder / "README.md", f"""# U-Net and RADAR detector for `{kit.data.name}`
 
 A `diffusers.UNet2DModel` of {parameters:,} parameters that predicts noise, trained on normal images only, and beside
 it the calibration of a `RadarDetector`. Load it with `RadarDetector.from_pretrained(folder)`, or the U-Net alone with

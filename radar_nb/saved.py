@@ -14,17 +14,18 @@ _FLOATS = ("F16", "BF16", "F32", "F64")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def read_json(path: str | Path, most: int = 1 << 20) -> dict:
+def read_json(path: str | Path, most: int = 1 << 20, finite: bool = True) -> dict:
     """Read a JSON object.
 
     Raises:
-        InputError: no such file, longer than `most` bytes, no JSON object, or a number in it that is not finite.
+        InputError: no such file, longer than `most` bytes, no JSON object, or (where `finite`) a number that is not finite.
     """
     path = Path(path)
     try:
         if path.stat().st_size > most:
             raise InputError(f"{path}: {path.stat().st_size} bytes, at most {most} are read; it is not the file that it should be")
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_finite, parse_float=_finite)
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_not_finite, parse_float=_finite) if finite else json.loads(text)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:

@@ -12,7 +12,9 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from radar_nb.detector import RadarDetector
-from radar_nb.images import InputError, load_images, write_image
+from radar_nb.files import InputError, locked, whole_file, write_json
+from radar_nb.images import load_images, write_image
+from radar_nb.saved import read_json
 
 CHUNK = 64  # images between two entries in the journal; a batch never crosses it, so a score does not depend on where a run stopped
 COLUMNS = ("image", "score", "decision", "error")
@@ -29,9 +31,14 @@ def score_files(detector: RadarDetector, paths: Sequence[Path], out: Path, progr
         the number of files that could not be scored.
 
     Raises:
-        InputError: `out` holds the scores of other images, or of another detector.
+        InputError: `out` holds the scores of other images, or of another detector; or another run writes there.
+        StorageError: the disk is full; the same call goes on.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        return _score_files(detector, paths, out, progress)
+
+
+def _score_files(detector: RadarDetector, paths: Sequence[Path], out: Path, progress: bool) -> int:
     journal = out / "scores.jsonl"
     done = _done(journal, out / "scoring.json", _fingerprint(detector, paths))
     with journal.open("r+" if journal.exists() else "w", encoding="utf-8") as file, \
@@ -98,13 +105,14 @@ def _fingerprint(detector: RadarDetector, paths: Sequence[Path]) -> dict[str, st
 def _done(journal: Path, made_with: Path, fingerprint: dict[str, str]) -> int:
     """How many whole chunks of images an earlier call has scored."""
     if journal.exists() and made_with.exists():
-        for what, value in json.loads(made_with.read_text()).items():
-            if fingerprint[what] != value:
+        before = read_json(made_with)
+        for what, value in fingerprint.items():
+            if before.get(what) != value:
                 raise InputError(f"{journal}: holds scores of {'other images' if what == 'images' else 'another model'}; give another --out, or remove it")
         with journal.open("rb") as file:
             return sum(line.endswith(b"\n") for line in file) // CHUNK * CHUNK
     journal.unlink(missing_ok=True)
-    made_with.write_text(json.dumps(fingerprint, indent=1) + "\n")
+    write_json(made_with, fingerprint)
     return 0
 
 
@@ -117,7 +125,7 @@ def _end_of_line(journal: Path, count: int) -> int:
 def _write_csv(journal: Path, path: Path) -> int:
     """The journal as a table; returns how many files failed."""
     failed = 0
-    with journal.open(encoding="utf-8") as lines, path.open("w", newline="", encoding="utf-8") as file:
+    with journal.open(encoding="utf-8") as lines, whole_file(path) as work, work.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for row in map(json.loads, lines):
