@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -58,26 +59,32 @@ def _run_notebooks(kit: Kit, dataset: str) -> dict:
         shutil.rmtree(kit.folder / name, ignore_errors=True)
     if (kit.model_folder / "training.json").is_file():  # finished: train anew; unfinished: go on where it stopped
         shutil.rmtree(kit.model_folder)
-    os.environ["RADAR_RUN"] = str(kit.folder.resolve())
     seconds, paths, began = {}, sorted(NOTEBOOKS.glob("[0-9]*.ipynb")), time.perf_counter()
     for number, path in enumerate(paths, 1):
         print(f"[{number:2}/{len(paths)}] {path.stem:28}", end=" ", flush=True)
         start = time.perf_counter()
-        execute(path, kit.folder / path.name, {"profile": kit.profile, "dataset": dataset, "seed": kit.seed})
+        execute(path, kit.folder / path.name, kit.folder, {"profile": kit.profile, "dataset": dataset, "seed": kit.seed})
         seconds[path.stem] = round(time.perf_counter() - start, 1)
         count = save_figures(kit.folder / path.name, kit.folder / "figures")
         print(f"{seconds[path.stem]:6.1f} s  {count} figures", flush=True)
     return _summarise(kit, seconds, time.perf_counter() - began)
 
 
-def execute(source: Path, target: Path, parameters: dict | None = None) -> None:
-    """Execute one notebook with papermill in its own folder. Raises NotebookError."""
+def execute(source: Path, target: Path, run: Path, parameters: dict | None = None) -> None:
+    """Execute one notebook with papermill in its own folder; its results go to `run`. Raises NotebookError."""
+    before = os.environ.get("RADAR_RUN")
+    os.environ["RADAR_RUN"] = str(run.resolve())  # the kernel inherits it; later ones must not
     try:
         papermill.execute_notebook(source, target, parameters or {}, cwd=NOTEBOOKS, progress_bar=False, kernel_name="python3",
                                    extra_arguments=["--log-level=40"])  # errors only: its warnings would garble the progress
     except PapermillExecutionError as error:
         print("failed", flush=True)
         raise NotebookError(f"{target}: cell {error.exec_count}: {error.ename}: {error.evalue}") from None
+    finally:
+        if before is None:
+            del os.environ["RADAR_RUN"]
+        else:
+            os.environ["RADAR_RUN"] = before
 
 
 def save_figures(notebook: Path, folder: Path) -> int:
@@ -98,11 +105,18 @@ def save_figures(notebook: Path, folder: Path) -> int:
 
 
 def refresh_stored_outputs(names: Sequence[str] = ()) -> None:
-    """Execute notebooks (default all) in place at their stored defaults, so that git holds the outputs of one run."""
-    os.environ["RADAR_RUN"] = str(REPOSITORY / "runs" / "smoke")  # not where a reader's solved exercises are counted
+    """Execute notebooks (default all) in place at their stored defaults, so that git holds the outputs of one run.
+
+    The run's folder is a new one: nothing that an earlier run left, nor a reader's solved exercises, can show in the outputs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _refresh(names, Path(folder))
+
+
+def _refresh(names: Sequence[str], folder: Path) -> None:
     for path in [NOTEBOOKS / f"{Path(name).stem}.ipynb" for name in names] or sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         print(path.stem, flush=True)
-        execute(path, path)
+        execute(path, path, folder)
         notebook = nbformat.read(path, 4)
         notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
                              "language_info": {"name": "python"}}

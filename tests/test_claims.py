@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_sco
 from radar_nb import ablations, comparison
 from radar_nb.ablations import ABLATIONS, Variant, ablate, measure_normality, run_variant
 from radar_nb.claims import comparison_table, make_claims, margin_verdict, write_claims
-from radar_nb.comparison import METHODS, RESULTS, collect, compare, plan, read_csv, run_method, time_methods, write_tables
+from radar_nb.comparison import METHODS, RESULTS, collect, compare, merge, plan, read_csv, read_tables, run_method, time_methods, write_tables
 from radar_nb.evidence import STATISTICS, Estimate, Evidence
 from radar_nb.images import InputError
 from radar_nb.metrics import best_f1
@@ -46,6 +46,23 @@ def made(tmp_path, rng):
         results += [say(0.15 + 0.7 * labels + noise[0], labels, seed), say(0.4 + 0.15 * labels + noise[1], labels, seed, "pca")]
     write_tables(results, tmp_path)
     return Evidence(tmp_path), results
+
+
+def test_tables_can_be_read_back_and_added_to(made):
+    evidence, results = made
+    assert read_tables(evidence.folder) == results and read_tables(evidence.folder / "none") == []
+    newer = [results[1] | {"seconds": 9.0}, results[1] | {"seed": 2}]
+    merged = merge(results, newer)
+    assert len(merged) == 5 and merged[1]["seconds"] == 9.0 and merge(results, [results[0] | {"dataset": "texture"}])[-1]["dataset"] == "texture"
+    assert merge([results[0] | {"method": "dropped"}], []) == []
+    with pytest.raises(InputError, match="profiles cpu and smoke"):
+        merge(results, [results[0] | {"profile": "smoke"}])
+
+
+def test_the_committed_tables_survive_reading_and_writing(tmp_path):
+    write_tables(read_tables(), tmp_path)
+    for path in [RESULTS / "comparison.csv", *(RESULTS / "images").glob("*.csv")]:
+        assert read_csv(tmp_path / path.relative_to(RESULTS)) == read_csv(path)
 
 
 # --- evidence ------------------------------------------------------------------------------------------------
