@@ -6,6 +6,7 @@ from pathlib import Path
 import pooch
 
 from data_download.fetch import RemoteFile
+from data_download.lists import read_split
 from radar_nb.images import InputError, read_mask, write_image
 
 HERE = Path(__file__).parent
@@ -29,7 +30,7 @@ def build(folder: Path, target: Path) -> None:
     root = next((path for path in (folder, *sorted(folder.iterdir())) if (path / "kos01").is_dir()), None)
     if root is None:
         raise InputError(f"{folder}: holds no kos01, kos02, …; give the folder of the unpacked archive")
-    test_items, seen = set((HERE / "splits/kolektor_sdd_test_good.txt").read_text().split()), set()
+    test_items, seen = read_split(HERE / "splits/kolektor_sdd_test_good.txt"), set()
     for path in sorted(root.glob("kos*/Part*.jpg")):
         label = path.with_name(f"{path.stem}_label.bmp")
         if not label.is_file():

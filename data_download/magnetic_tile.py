@@ -6,6 +6,7 @@ from pathlib import Path
 import pooch
 
 from data_download.fetch import RemoteFile
+from data_download.lists import read_registry, read_split
 from radar_nb.images import InputError
 
 HERE = Path(__file__).parent
@@ -13,7 +14,7 @@ COMMIT = "cc4eb530b57b9cb7225bf76023873043ffd50655"
 ADDRESSES = (f"https://raw.githubusercontent.com/abin24/Magnetic-tile-defect-datasets./{COMMIT}/",
              f"https://cdn.jsdelivr.net/gh/abin24/Magnetic-tile-defect-datasets.@{COMMIT}/")
 FILES = tuple(RemoteFile(name, tuple(address + name for address in ADDRESSES), checksum)
-              for name, checksum in (line.split() for line in (HERE / "registry/magnetic_tile.txt").read_text().splitlines()))
+              for name, checksum in read_registry(HERE / "registry/magnetic_tile.txt"))
 # Their masks are empty: nobody can say where the defect is.
 EMPTY_MASKS = ("exp3_num_45042", "exp4_num_124690", "exp4_num_352527", "exp4_num_45057")
 DEFECTS = ("Blowhole", "Break", "Crack", "Fray", "Uneven")
@@ -34,7 +35,7 @@ def build(folder: Path, target: Path) -> None:
     root = next((path for path in (folder, *sorted(folder.iterdir())) if (path / "MT_Free/Imgs").is_dir()), None)
     if root is None:
         raise InputError(f"{folder}: holds no MT_Free/Imgs; give the folder of the unpacked repository")
-    test_good = set((HERE / "splits/magnetic_tile_test_good.txt").read_text().split())
+    test_good = read_split(HERE / "splits/magnetic_tile_test_good.txt")
     for file in FILES:
         path = root / file.name
         if not path.is_file():

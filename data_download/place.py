@@ -65,7 +65,7 @@ def check(folder: Path) -> list[str]:
             return [str(error)]
         return []
     expected = {}
-    for line in (folder / MANIFEST).read_text().splitlines():
+    for line in (folder / MANIFEST).read_text(encoding="utf-8", errors="replace").splitlines():
         checksum, _, name = line.partition("  ")
         expected[name] = checksum
     found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
