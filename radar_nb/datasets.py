@@ -114,10 +114,13 @@ def load_dataset(name: str | Path, sizes: Sizes = Sizes(), seed: int = 0) -> Dat
         return _printed(name, name.removeprefix("printed").removeprefix("_") or "standard", sizes, seed)
     if name in NAMED:
         return _texture(name, name.removeprefix("texture").removeprefix("_") or "brick", sizes, seed)
-    for folder in (Path(name).expanduser(), data_folder() / name):
-        if folder.is_dir():
-            return _folder(folder, sizes, seed)
-    raise InputError(f"dataset={name!r}: not a data set, nor a folder, nor in {data_folder()}; "
+    try:
+        folder = next((folder for folder in (Path(name).expanduser(), data_folder() / name) if name and folder.is_dir()), None)
+    except (OSError, ValueError, RuntimeError):  # a name too long for the system, with a zero byte, of an unknown user (~nobody)
+        folder = None
+    if folder:
+        return _folder(folder, sizes, seed)
+    raise InputError(f"dataset={name if len(name) < 200 else name[:200] + '…'!r}: not a data set, nor a folder, nor in {data_folder()}; "
                      f"choose one of {', '.join(NAMED)}, or give a folder in the layout that README.md shows")
 
 

@@ -4,8 +4,10 @@ Outside the network an image is uint8 or float in [0, 1], `(H, W)` grey or `(H, 
 it is a float32 tensor `(N, C, H, W)` in [-1, 1].
 """
 
+import logging
 import warnings
 from collections.abc import Iterable, Iterator
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from radar_nb.files import InputError, whole_file
 
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said once, by us
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 
@@ -55,7 +58,10 @@ def _decode(path: Path) -> np.ndarray:
         file = Image.open(path, formats=_FORMATS)
     except UnidentifiedImageError:
         if path.suffix.lower() in (".tif", ".tiff"):  # kinds that Pillow does not know, such as 16-bit RGB
-            return _scaled(tifffile.imread(path), path)
+            with tifffile.TiffFile(path) as file:
+                if (size := prod(file.series[0].shape)) > 3 * Image.MAX_IMAGE_PIXELS:
+                    raise InputError(f"{path}: promises {size} values; cut it into smaller images")
+                return _scaled(file.asarray(), path)
         raise
     with file:
         # A phone's stereo photograph (MPO) is one picture; any other file with several is not.
