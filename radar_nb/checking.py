@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radar_nb.images import InputError
+from radar_nb.files import InputError, waiting_for, write_text
 from radar_nb.profiles import REPOSITORY
 
 UNTRIED, RIGHT, WRONG = "not tried yet", "right", "not yet"
@@ -187,15 +187,13 @@ def _remember(name: str, verdict: Verdict) -> None:
     """Keep the result; a folder that cannot be written costs the count, not the lesson."""
     if verdict.status == UNTRIED:
         return
-    known = results()
-    entry = known.get(name, {"solved": False, "tries": 0})
-    known[name] = {"solved": entry["solved"] or verdict.status == RIGHT, "tries": entry["tries"] + 1}
     try:
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        unfinished = _file().with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps(known, indent=1) + "\n")
-        unfinished.replace(_file())
-    except OSError:
+        with waiting_for(_file(), seconds=5):  # several notebooks may be open
+            known = results()
+            entry = known.get(name, {"solved": False, "tries": 0})
+            known[name] = {"solved": entry["solved"] or verdict.status == RIGHT, "tries": entry["tries"] + 1}
+            write_text(_file(), json.dumps(known, indent=1) + "\n", durable=False)
+    except (OSError, InputError):
         pass
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from radar_nb import exercises_detection, exercises_diffusion, exercises_results
 from radar_nb.checking import Exercise, read_results, results
-from radar_nb.images import InputError
+from radar_nb.files import InputError, whole_file
 from radar_nb.profiles import PROFILES
 
 EXERCISES: tuple[Exercise, ...] = (*exercises_diffusion.EXERCISES, *exercises_detection.EXERCISES, *exercises_results.EXERCISES)
@@ -46,7 +46,7 @@ def grade(places: Sequence[str | Path], out: Path) -> list[str]:
         what could not be read, a line each.
 
     Raises:
-        InputError: a place is not there, or there is no record in any.
+        InputError: a place is not there, there is no record in any, or `out` cannot be written.
     """
     files = []
     for place in map(Path, places):
@@ -65,8 +65,7 @@ def grade(places: Sequence[str | Path], out: Path) -> list[str]:
                      "tries": sum(entry["tries"] for entry in tried.values()), **{name: int(entry["solved"]) for name, entry in tried.items()}})
     if not files:
         raise InputError(f"{', '.join(map(str, places))}: no exercises.json in there; it is in the student's folder runs/")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(out) as work, work.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["student", "solved", "tried", "tries", *_KNOWN])
         writer.writeheader()
         writer.writerows(rows)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import numpy as np
@@ -202,6 +203,12 @@ def test_progress_counts_what_is_solved_and_remembers_it(run_folder):
         exercise("02.2").check(answer)
     assert results() == {"02.2": {"solved": True, "tries": 3}}
     assert progress("02").startswith("1 of 3") and progress("01").startswith("0 of 4 exercises solved here, 1 of")
+
+
+def test_notebooks_that_are_open_together_lose_nothing():
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda each: each.check(each.right), 3 * EXERCISES))
+    assert results() == {each.name: {"solved": True, "tries": 3} for each in EXERCISES}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"02.2": 3}', '{"02.2": {"solved": true}}', "\x00", '{"02.2": null}'])
