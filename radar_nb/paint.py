@@ -72,6 +72,11 @@ class PaintExplorer(Explorer):
             button.on_click(lambda _, action=action: action())
         self.on_mouse("paint here", ["mousedown", "mousemove", "mouseup", "mouseleave"], self._mouse)
 
+    @property
+    def strokes(self) -> list:
+        """What has been painted, see `Painting`."""
+        return self._painting.strokes
+
     def dab(self) -> None:
         """Touch the image once with the brush, where the sliders say."""
         self._begin()
@@ -111,7 +116,7 @@ class PaintExplorer(Explorer):
             return
         if kind != "mouseleave":
             self._reach(place)
-        if kind in ("mouseup", "mouseleave", "hover"):
+        if kind in ("mouseup", "mouseleave"):
             self._at = None
         if self._at is None or kind == "mousedown" or time.perf_counter() > self._rest:
             self._look()

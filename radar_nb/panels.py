@@ -19,6 +19,7 @@ from ipyevents import Event
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from PIL import ImageChops, ImageDraw, ImageFont
+from traitlets import Unicode
 
 from radar_nb.figures import HEAT, NOISE_MAP, NORMAL, new_figure
 
@@ -129,6 +130,12 @@ def described(label: str) -> dict:
     return {"description": label, "style": {"description_width": "9em"}, "layout": {"width": "30em"}}
 
 
+class Picture(widgets.Image):
+    """An image whose `tooltip` says what is to be seen: a browser shows it, a screen reader reads it."""
+
+    description = Unicode("").tag(sync=True)  # never shown, but ipywidgets 8 sets no tooltip on a widget without one
+
+
 class Explorer(widgets.VBox):
     """Controls, pictures that follow them, and a line of text that says what is to be seen.
 
@@ -146,9 +153,9 @@ class Explorer(widgets.VBox):
     def __init__(self, name: str, alt: str, controls: dict[str, widgets.Widget],
                  draw: Callable[..., tuple[dict[str, PIL.Image.Image], str]], extra: Sequence[widgets.Widget] = ()):
         self.name, self.what, self.controls = name, alt, controls
-        self._draw, self._quiet, self._pictures = draw, False, {}
+        self.handlers, self._draw, self._quiet, self._pictures = {}, draw, False, {}
         pictures, text = self._current()
-        self.pictures = {title: widgets.Image(layout={"width": f"{picture.width // 2}px", "max_width": "100%", "height": "auto"})
+        self.pictures = {title: Picture(layout={"width": f"{picture.width // 2}px", "max_width": "100%", "height": "auto"})
                          for title, picture in pictures.items()}
         self.text = widgets.HTML()
         framed = [widgets.VBox([widgets.HTML(f"<b>{title}</b>"), image], layout={"margin": "0 12px 0 0"})
@@ -176,8 +183,8 @@ class Explorer(widgets.VBox):
         """Call `handle(kind, column, row)` for mouse events on one picture, in pixels of the picture; at most 25 a second of a kind."""
         event = Event(source=self.pictures[title], watched_events=list(kinds), prevent_default_action=True, wait=40,
                       throttle_or_debounce="throttle")
-        event.on_dom_event(lambda message: handle(message["type"] if message.get("buttons") or message["type"] != "mousemove" else "hover",
-                                                  message["dataX"], message["dataY"]))
+        event.on_dom_event(lambda message: handle(message["type"], message["dataX"], message["dataY"]))
+        self.handlers[title] = handle
 
     def keep_still(self) -> None:
         """Take the picture of this moment for those without a kernel."""
@@ -194,7 +201,7 @@ class Explorer(widgets.VBox):
         for title, picture in pictures.items():
             if picture is not self._pictures.get(title):
                 self.pictures[title].value = png(picture)
-            self.pictures[title].tooltip = f"{title}. {words}"  # also what a screen reader says of it
+            self.pictures[title].tooltip = f"{title}. {words}"
         self._pictures, self.words = pictures, words
         self.text.value = f"<p>{html.escape(words)}</p>"
 
