@@ -74,6 +74,7 @@ def worked(each):
 def test_there_are_at_least_thirty_of_all_kinds_and_two_to_four_a_notebook():
     names = [each.name for each in EXERCISES]
     assert len(names) == len(set(names)) >= 30 and min(map(len, (CODE, NUMBERS, CHOICES))) >= 5
+    assert f"{len(names)} exercises" in (REPOSITORY / "docs" / "teaching.md").read_text()
     for path in NOTEBOOKS:
         assert 2 <= sum(name.startswith(path.stem[:2] + ".") for name in names) <= 4, path.stem
 
