@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from test_trust import looks_like_code
 
 from radar_nb.__main__ import main
 from radar_nb.reproduce import NOTEBOOKS
@@ -20,6 +21,13 @@ def run(tmp_path_factory):
 
 def test_every_notebook_ran(run):
     assert {path.name for path in run.glob("*.ipynb")} == {path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+
+
+def test_a_run_writes_nothing_that_can_run_code_and_leaves_nothing_half_written(run):
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".ipynb", ".png", ".csv", ".json", ".jsonl", ".safetensors", ".html", ".md", ".lock", ""}
+    assert [path for path in files if looks_like_code(path) or "unfinished" in path.name] == []
+    assert {path.name for path in files if path.suffix == ""} <= {"SHA256SUMS"}
 
 
 def test_summary_has_its_contract(run):

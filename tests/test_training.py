@@ -107,9 +107,9 @@ def test_bad_configs_are_named(images, change, named):
         train([], TINY)
 
 
-# Two channels a group. In TINY each channel is a group of its own: a bias before it changes nothing, so its gradient is rounding alone,
-# which Adam makes as large as any other; such weights wander by their learning rate, whatever the number of processes.
-PAIR = TrainingConfig(steps=12, batch_size=4, patch_size=16, widths=(16, 16))
+# Four channels a group, as by default. In TINY each channel is a group of its own: a bias before it changes nothing, so its gradient is
+# rounding alone, which Adam makes as large as any other.
+PAIR = TrainingConfig(steps=6, batch_size=4, patch_size=16, widths=(32, 32))
 TWO_PROCESSES = """
 import sys
 sys.path.insert(0, "tests")
@@ -122,6 +122,8 @@ train(tiny_images(), PAIR, sys.argv[1], progress=False)
 
 
 def test_two_processes_give_the_result_of_one(images, tmp_path):
+    """Losses to 1e-6, weights to 1e-5: float32 sums in another order. A bias of the attention's keys changes nothing (softmax), so it
+    follows rounding alone, and only its learning rate bounds it."""
     one = train(images, PAIR, progress=False)
     script = tmp_path / "script.py"
     script.write_text(TWO_PROCESSES)
@@ -131,8 +133,9 @@ def test_two_processes_give_the_result_of_one(images, tmp_path):
     assert sorted(done.stdout.split()) == ["main", "other"], "two processes of one training, not two trainings"
     losses = json.loads((tmp_path / "two" / "training.json").read_text())["losses"]
     assert np.allclose(losses, one.losses, rtol=0, atol=1e-6)
-    apart = (weights(load_unet(tmp_path / "two")) - weights(one.unet)).abs().max()
-    assert apart < 1e-5
+    two = load_unet(tmp_path / "two").state_dict()
+    for name, weight in one.unet.state_dict().items():
+        assert (two[name] - weight).abs().max() < (PAIR.learning_rate if name.endswith("to_k.bias") else 1e-5), name
 
 
 def test_bf16_where_the_device_has_it(images):
