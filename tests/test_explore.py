@@ -12,6 +12,7 @@ import torch
 from ipywidgets import Image
 
 from radar_nb.datasets import load_dataset
+from radar_nb.detector import RadarDetector
 from radar_nb.diffusion import build_unet
 from radar_nb.explore import (attention_layers, attention_weights, examples, explore_attention, explore_features, explore_forward,
                               explore_noise_map, explore_reverse)
@@ -219,3 +220,18 @@ def test_a_backdrop_knows_where_its_axes_are():
     red = np.argwhere((np.asarray(picture) == [255, 0, 0]).all(axis=2)).mean(axis=0)
     assert np.abs(backdrop.pixels([2], [100])[0] - red[::-1]).max() < 2
     assert np.allclose(backdrop.inside(backdrop.pixels([-5], [1e9])), [backdrop.box[:2]])
+
+
+def test_colour_and_odd_sizes(rng):
+    """RGB images of a size that fits no grid, through an untrained network: nothing to see, but nothing fails."""
+    torch.manual_seed(0)
+    unet = build_unet(channels=3, widths=(8, 8)).eval()
+    images = {f"image {number}": rng.integers(0, 256, (37, 90, 3), dtype=np.uint8) for number in range(4)}
+    detector = RadarDetector(unet=unet).fit(images.values())
+    labels, features = np.array([False, True, True, True]), detector.features(images.values())
+    for explorer in (explore_forward(images), explore_reverse(unet, images["image 0"], steps=2), explore_attention(unet, images["image 0"]),
+                     explore_noise_map(unet, images), explore_features(detector, features, labels), explore_paint(detector, images)):
+        explorer.set(**{name: control.max for name, control in explorer.controls.items() if hasattr(control, "max")})
+        assert explorer.words
+    explorer.dab()
+    assert np.asarray(explorer.strokes[0][0]).sum() > 0
