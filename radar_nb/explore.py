@@ -155,14 +155,14 @@ def explore_attention(unet: UNet2DModel, image: np.ndarray) -> Explorer:
     def draw(row, column, t, layer):
         weights = weights_of(t, layer)[row * columns + column]
         map_ = np.kron(weights.reshape(rows, columns), np.ones((grid, grid)))[:image.shape[0], :image.shape[1]]
-        shown, looked_at = enlarged(image), coloured(map_, float(weights.max()))
+        shown, looked_at = enlarged(image), coloured(map_ - weights.min(), float(weights.max() - weights.min()))
         for picture in (shown, looked_at):
             cross(ImageDraw.Draw(picture), (column + 0.5) * side, (row + 0.5) * side, ANOMALOUS)
         half = int(np.searchsorted(np.cumsum(np.sort(weights)[::-1]), 0.5)) + 1
         best = int(weights.argmax())
         text = (f"The place in row {row}, column {column} gives half of its attention to {half} of {len(weights)} places, most of all "
-                f"to row {best // columns}, column {best % columns}: {weights.max():.1%}. "
-                f"Spread evenly it would be {1 / len(weights):.1%} each.")
+                f"to row {best // columns}, column {best % columns}: {weights.max():.2%}. "
+                f"Spread evenly it would be {1 / len(weights):.2%} each; the colours run from {weights.min():.2%} to {weights.max():.2%}.")
         return {"click a place": shown, "where it looks": looked_at}, text
 
     controls = {"row": slider("row", rows // 2, 0, rows - 1), "column": slider("column", columns // 2, 0, columns - 1),
@@ -214,7 +214,7 @@ def explore_noise_map(unet: UNet2DModel, images: Mapping[str, np.ndarray], seed:
         return {"image": enlarged(images[image]), "noise map": coloured(map_, limit, signed=True), "histogram": histogram,
                 "Q-Q plot": quantiles}, text
 
-    reading = widgets.ToggleButtons(options=READINGS[::-1], **described("reading"))
+    reading = widgets.ToggleButtons(options=READINGS[::-1], **described("reading") | {"layout": {"width": "48em"}})
     controls = {"image": dropdown("image", images, 1), "t": slider("timestep t", 200, 0, 999), "reading": reading}
     return Explorer("explore_noise_map", "An image, its noise map, the histogram of the map and its Q-Q plot against a Gaussian.",
                     controls, draw)
@@ -255,8 +255,8 @@ def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.n
         if count < 40:
             dots(pen, plane.pixels(*points.T), ACCENT, 7, "black")
         called = scores < threshold
-        alarms, found = int(called[~labels].sum()), int(called[labels].sum())
-        text = (f"contamination {contamination:.2f}, learnt from {count} points. False alarms: {alarms} of {int((~labels).sum())} normal images. "
+        alarms, found, good = int(called[~labels].sum()), int(called[labels].sum()), int((~labels).sum())
+        text = (f"contamination {contamination:.2f}, learnt from {count} points. False alarms: {alarms} of {good} normal images. "
                 f"Found: {found} of {int(labels.sum())} defective images. Shaded: what the forest calls normal."
                 + (" Orange: what it has learnt from." if count < 40 else ""))
         return {"feature plane": picture}, text

@@ -155,12 +155,13 @@ class Explorer(widgets.VBox):
         self.name, self.what, self.controls = name, alt, controls
         self.handlers, self._draw, self._quiet, self._pictures = {}, draw, False, {}
         pictures, text = self._current()
-        self.pictures = {title: Picture(layout={"width": f"{picture.width // 2}px", "max_width": "100%", "height": "auto"})
-                         for title, picture in pictures.items()}
+        self.pictures = {title: Picture(layout={"width": "100%", "height": "auto", "margin": "0"}) for title in pictures}
         self.text = widgets.HTML()
-        framed = [widgets.VBox([widgets.HTML(f"<b>{title}</b>"), image], layout={"margin": "0 12px 0 0"})
-                  for title, image in self.pictures.items()]
-        super().__init__([*controls.values(), *extra, widgets.HBox(framed, layout={"flex_flow": "row wrap"}), self.text])
+        # All in a row where there is room, smaller if need be; in several rows on a telephone.
+        framed = [widgets.VBox([widgets.HTML(f"<b>{title}</b>"), self.pictures[title]],
+                               layout={"flex": "1 1 150px", "max_width": f"{picture.width // 2}px", "margin": "0 8px 0 0"})
+                  for title, picture in pictures.items()]
+        super().__init__([*controls.values(), *extra, self.text, widgets.HBox(framed, layout={"flex_flow": "row wrap"})])
         self._show(pictures, text)
         self.keep_still()
         for control in controls.values():

@@ -113,7 +113,7 @@ def test_attention_follows_a_click(released_unet, defective):
     weights = attention_weights(released_unet, to_tensor(defective[0])[None], 200, layer)
     assert np.allclose(weights.sum(axis=1), 1, atol=1e-5)
     best = int(weights[1 * 8 + 2].argmax())
-    assert f"most of all to row {best // 8}, column {best % 8}: {weights[10].max():.1%}" in explorer.words
+    assert f"most of all to row {best // 8}, column {best % 8}: {weights[10].max():.2%}" in explorer.words
     click("click", 10_000, -5)  # outside counts as the edge
     assert (explorer.controls["row"].value, explorer.controls["column"].value) == (0, 7)
 
