@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from data_download.__main__ import _parser as download_parser
+from data_download.lists import read_registry, read_split
+from radar_nb.files import InputError
 from radar_nb.profiles import REPOSITORY
 
 WEEKLY = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "weekly.yml").read_text())
@@ -49,3 +51,18 @@ def test_workflows_ask_for_no_rights_and_have_a_time_limit(name):
     workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / name).read_text())
     assert workflow["permissions"] == {"contents": "read"}
     assert all(job["timeout-minutes"] <= 60 for job in workflow["jobs"].values())
+
+
+@pytest.mark.parametrize("line", ["a.png", "a.png 123", "../a.png " + "0" * 64, "/a.png " + "0" * 64, "a/../b.png " + "0" * 64, "a b.png " + "0" * 64,
+                                  "a.png " + "g" * 64, "ok.png " + "0" * 64 + "\nok.png " + "1" * 64, "é.png " + "0" * 64])
+def test_a_registry_that_was_tampered_with_is_named(tmp_path, line):
+    path = tmp_path / "registry.txt"
+    path.write_text(f"good.png {'0' * 64}\n{line}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="registry.txt(:2|:3|: cannot be read)"):
+        read_registry(path)
+
+
+def test_a_split_that_leads_elsewhere_is_named(tmp_path):
+    (tmp_path / "split.txt").write_text("kos39\n../../etc/passwd\n")
+    with pytest.raises(InputError, match="split.txt:2: '../../etc/passwd' is not a name"):
+        read_split(tmp_path / "split.txt")
