@@ -33,13 +33,22 @@ def show(figure: Figure, alt: str, name: str = "") -> None:
         alt: what is to be seen, for those who cannot see it; becomes the caption in `report.html`.
         name: file name in the run's `figures/`, without ending; default the notebook's name and a number.
     """
-    full, small = io.BytesIO(), io.BytesIO()
+    full = io.BytesIO()
     with plt.rc_context(_STYLE):
         figure.savefig(full, format="png", bbox_inches="tight")
     plt.close(figure)
-    # 52 levels a channel: half of the bytes in the notebook, and no difference to the eye.
-    PIL.Image.open(full).convert("RGB").point(lambda value: 5 * round(value / 5)).save(small, "png", optimize=True)
-    display(Image(small.getvalue(), format="png", alt=alt, metadata={"name": name} if name else {}))
+    display(Image(small_png(PIL.Image.open(full)), format="png", alt=alt, metadata={"name": name} if name else {}))
+
+
+def small_png(picture: PIL.Image.Image, colours: int = 256) -> bytes:
+    """A picture as PNG with a palette, for a notebook: a quarter of the bytes, and no difference to the eye.
+
+    The palette covers rare colours as well as common ones, so that a small defect keeps its own.
+    """
+    small = io.BytesIO()
+    palette = picture.convert("RGB").quantize(colours, PIL.Image.Quantize.MAXCOVERAGE, dither=PIL.Image.Dither.NONE)
+    palette.save(small, "png", optimize=True)
+    return small.getvalue()
 
 
 def draw_image(axes: Axes, image: np.ndarray, title: str = "", mask: np.ndarray | None = None) -> None:

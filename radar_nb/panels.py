@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from PIL import ImageChops, ImageDraw, ImageFont
 from traitlets import Unicode
 
-from radar_nb.figures import HEAT, NOISE_MAP, NORMAL, new_figure
+from radar_nb.figures import HEAT, NOISE_MAP, NORMAL, new_figure, small_png
 
 SIDE = 512  # pixels of a picture's longest side; a browser shows it at half that size, so it is sharp on any screen
 
@@ -189,10 +189,7 @@ class Explorer(widgets.VBox):
 
     def keep_still(self) -> None:
         """Take the picture of this moment for those without a kernel."""
-        row, still = side_by_side(self._pictures), io.BytesIO()
-        # 128 colours, the rare ones among them: a third of the bytes in the notebook, and hardly a difference to the eye.
-        row.quantize(128, PIL.Image.Quantize.MAXCOVERAGE, dither=PIL.Image.Dither.NONE).save(still, "png", optimize=True)
-        self.still = still.getvalue()
+        self.still = small_png(side_by_side(self._pictures), colours=128)
         self.alt = f"{self.what} {self.words}"
 
     def _current(self) -> tuple[dict[str, PIL.Image.Image], str]:
