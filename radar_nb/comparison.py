@@ -30,7 +30,7 @@ SLOW = 20             # a method with more U-Net calls an image than this is slo
 SLOW_CALIBRATE = 60   # ... and is calibrated on so many images; all are tested on the same
 # The comparison of results/: data set, how many seeds, and the methods with at most so many calls (770 large images are many).
 FULL = (("printed", 5, 10), ("mvtec_tile_192", 5, 10), ("printed_hard", 5, 10), ("printed_easy", 1, 10), ("texture", 1, 10),
-        ("kolektor_sdd", 1, 10), ("magnetic_tile", 1, 1), ("printed", 1, 1000))
+        ("kolektor_sdd", 1, 10), ("magnetic_tile", 1, 2), ("printed", 1, 1000))
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ METHODS = {
     "radar_predicted": Method("RADAR (predicted reading)", "RADAR", 1, _radar(reading="predicted")),
     "radar_one_sided": Method("RADAR, mended: one-sided distance", "RADAR, mended", 1, _radar(**MENDED)),
     "radar_covariance": Method("RADAR, mended: local covariance", "RADAR, mended", 1, _radar(map_kind="covariance", **MENDED)),
+    "radar_two_timesteps": Method("RADAR, mended: covariance at two timesteps, local norm", "RADAR, mended", 2, _radar(
+        map_kind="covariance", timestep=(25, 200), local_quantile=0.995, decision="local_norm", border=MENDED["border"])),
     "radar_standardised": Method("RADAR, mended: rows and columns", "RADAR, mended", 1,
                                  _radar(standardise=True, window=3, local_quantile=0.995, **MENDED)),
     "ddim10": Method("DDIM reconstruction, 10 steps", "reconstruction", 10, _diffusion(Reconstruction, start=START, steps=10)),

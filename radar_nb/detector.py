@@ -12,20 +12,15 @@ from diffusers import UNet2DModel
 from safetensors.numpy import save
 from scipy import ndimage
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.covariance import EllipticEnvelope
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import OneClassSVM
 from sklearn.utils.validation import check_is_fitted
 
+from radar_nb.decisions import DECISIONS, outlier_model
 from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map, save_unet
 from radar_nb.features import extract_features, fit_covariance, mahalanobis_map, scale_space, sobel_magnitude, standardise_rows_and_columns
-from radar_nb.forest import QuickIsolationForest
 from radar_nb.images import InputError, load_images, stack_alike, to_tensor
 from radar_nb.saved import check_values, read_json, read_tensors
 from radar_nb.training import TrainingConfig, train
 
-DECISIONS = ("isolation_forest", "mahalanobis", "one_class_svm")
 MAPS = ("sobel", "magnitude", "covariance")
 LARGEST_PATCH = 1024
 
@@ -58,7 +53,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             `scale_space` from that of the calibration images.
         standardise: divide each map by what is usual in each pixel's row and column.
         local_quantile: this quantile of the windows' norms in the place of the largest.
-        decision: `mahalanobis` or `one_class_svm` in the place of the Isolation Forest.
+        decision: `mahalanobis`, `one_class_svm` or `local_norm` (that feature alone) in the place of the Isolation Forest.
         one_sided: features below the calibration images' median count as the median, so that a surface more quiet
             than usual is not called anomalous.
         border: pixels at the edge of each map that do not count, and take the value of their nearest inner pixel.
@@ -141,7 +136,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         self._fit_forest()
 
     def _fit_forest(self) -> None:
-        self.forest_ = _outlier_model(self.decision, self.contamination, self.random_state)
+        self.forest_ = outlier_model(self.decision, self.contamination, self.random_state)
         features = self._one_sided(self.calibration_features_)
         self.offset_ = float(np.quantile(self.forest_.fit(features).score_samples(features), self.contamination))
 
@@ -321,15 +316,6 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         """The noise of the readings that add some: the same for every image, so a score depends on its image alone."""
         generator = torch.Generator().manual_seed(self.random_state)
         return torch.randn(x0.shape[1:], generator=generator).to(x0).expand_as(x0)
-
-
-def _outlier_model(decision: str, contamination: float, seed: int) -> OutlierMixin:
-    """An unfitted scikit-learn model whose `predict` is -1 for about `contamination` of the points it is fitted on."""
-    if decision == "mahalanobis":
-        return EllipticEnvelope(contamination=contamination, support_fraction=1.0, random_state=seed)
-    if decision == "one_class_svm":
-        return make_pipeline(StandardScaler(), OneClassSVM(nu=contamination))
-    return QuickIsolationForest(n_estimators=200, contamination=contamination, random_state=seed)
 
 
 def _views(sobel: np.ndarray, crops: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

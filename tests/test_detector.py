@@ -123,7 +123,7 @@ def test_save_and_load_give_the_same_detector_and_no_pickle(detector, data, tmp_
 
 
 OPTIONS = {"covariance": {"map_kind": "covariance"}, "magnitude": {"map_kind": "magnitude"}, "standardise": {"standardise": True}, "local_quantile": {"local_quantile": 0.99},
-           "mahalanobis": {"decision": "mahalanobis"}, "one_class_svm": {"decision": "one_class_svm"}, "one_sided": {"one_sided": True},
+           "mahalanobis": {"decision": "mahalanobis"}, "one_class_svm": {"decision": "one_class_svm"}, "local_norm": {"decision": "local_norm"}, "one_sided": {"one_sided": True},
            "border": {"border": 6}, "several timesteps": {"timestep": (100, 200)}}
 
 
@@ -146,9 +146,17 @@ def test_every_option_decides_near_its_contamination_and_survives_saving(name, d
 def test_a_mended_detector_ranks_beyond_its_calibration_images(detector, data):
     """A forest gives all far points one score; a distance goes on growing."""
     features = detector.calibration_features_.mean(axis=0) * np.array([[2.0, 4.0], [4.0, 8.0], [8.0, 16.0]])
-    mended = RadarDetector(unet=detector.unet_, decision="mahalanobis").fit(data.calibrate)
     assert np.ptp(detector.forest_.score_samples(features)) < 1e-9
-    assert (np.diff(mended.forest_.score_samples(features)) < 0).all()
+    for decision in ("mahalanobis", "local_norm"):
+        mended = RadarDetector(unet=detector.unet_, decision=decision).fit(data.calibrate)
+        assert (np.diff(mended.forest_.score_samples(features)) < 0).all()
+        assert np.array_equal(mended.forest_.predict(features), [-1, -1, -1])
+
+
+def test_the_local_norm_alone_does_not_see_the_global_one(detector, data):
+    chart = RadarDetector(unet=detector.unet_, decision="local_norm").fit(data.calibrate)
+    features = np.tile(np.median(detector.calibration_features_, axis=0), (3, 1)) * [[1, 1], [5, 1], [1, 5]]
+    assert np.array_equal(chart.forest_.predict(features), [1, 1, -1])
 
 
 def test_one_sided_does_not_call_a_quiet_image_anomalous(detector, data):

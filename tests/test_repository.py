@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from radar_nb.profiles import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-FLOORS = [("files",), ("saved",), ("unet_files", "checkpoints"), ("images", "printed", "patches", "simplex", "forest"), ("datasets", "diffusion"), ("training", "features"),
+FLOORS = [("files",), ("saved",), ("unet_files", "checkpoints"), ("images", "printed", "patches", "simplex", "forest"), ("decisions", "datasets", "diffusion"), ("training", "features"),
           ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures", "scoring"), ("comparison", "checking", "panels"), ("exercises_diffusion", "exercises_detection", "exercises_results", "explore", "paint"), ("exercises",), ("ablations", "evidence"), ("claims", "paper_figures", "minutes"), ("reproduce",), ("__main__",)]
 
 
