@@ -16,6 +16,7 @@ from conftest import TINY_RUN, tiny_images
 from killing import digests
 
 from radar_nb import files, training
+from radar_nb.__main__ import main
 from radar_nb.files import InputError, StorageError, locked
 from radar_nb.profiles import REPOSITORY
 from radar_nb.training import TrainingStopped, train
@@ -188,3 +189,13 @@ def test_two_runs_at_once_in_one_folder(tmp_path):
     with locked(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("error", "status"), [(StorageError("out: no room left on the disk"), 1), (TrainingStopped("out: stopped after step 3"), 143)])
+def test_the_command_says_it_in_one_line(tmp_path, monkeypatch, capsys, error, status):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(training, "train", fail)
+    assert main(["train", "--profile", "smoke", "--out", str(tmp_path)]) == status
+    assert capsys.readouterr().err == f"python -m radar_nb train: {error}\n"
