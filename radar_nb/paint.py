@@ -57,7 +57,7 @@ class PaintExplorer(Explorer):
         # As the detector sees them: it may shrink large ones.
         self._images = {name: next(detector.inspect([image]))["image"] for name, image in images.items()}
         self._plane, self._region = _feature_plane(detector)
-        self._painting, self._at, self._rest = None, None, 0.0
+        self._painting, self._at, self._rest, self._seen = None, None, 0.0, False
         self._open_image(next(iter(images)))
         height, width = self._painting.image.shape[:2]
         controls = {"image": dropdown("image", images), "size": slider("brush size, pixels", 7, 1, 30),
@@ -103,8 +103,9 @@ class PaintExplorer(Explorer):
         self._at = None
 
     def _reach(self, place: tuple[float, float]) -> None:
-        self._painting.stroke(self._at or place, place, self.controls["size"].value)
-        self._at = place
+        if place != self._at:
+            self._painting.stroke(self._at or place, place, self.controls["size"].value)
+            self._at, self._seen = place, False
 
     def _mouse(self, kind: str, x: float, y: float) -> None:
         """Mouse down begins a stroke, moving draws, mouse up ends it and has the detector look; in between it looks when it has time."""
@@ -118,6 +119,8 @@ class PaintExplorer(Explorer):
             self._reach(place)
         if kind in ("mouseup", "mouseleave"):
             self._at = None
+        if self._seen:  # a click that moved nothing has been answered when the button went down
+            return
         if self._at is None or kind == "mousedown" or time.perf_counter() > self._rest:
             self._look()
         else:
@@ -132,6 +135,7 @@ class PaintExplorer(Explorer):
 
     def _inspect(self) -> None:
         found = next(self._detector.inspect([self._painting.result()]))
+        self._seen = True
         self._trail.append(found["features"])
         self._words = (f"Decision: {'normal' if found['normal'] else 'ANOMALOUS'}. Score {-found['score']:.2f}, anomalous above "
                        f"{-self._detector.offset_:.2f}. Global norm {found['features'][0]:.2f}, local norm {found['features'][1]:.2f}.")

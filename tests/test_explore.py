@@ -181,6 +181,10 @@ def test_the_mouse_paints_a_stroke(detector, normal):
     painted = seen(explorer, "paint here")
     assert len(explorer.strokes) == 1 and "ANOMALOUS" in explorer.words
     assert painted[100, 105:400].max() == 0 and painted[600, 600].min() > 0
+    looks = len(explorer._trail)
+    mouse("mousedown", 300, 300)
+    mouse("mouseup", 300, 300)
+    assert len(explorer._trail) == looks + 1  # one answer to one click
 
 
 def test_an_answer_takes_less_than_half_a_second(detector, normal):
