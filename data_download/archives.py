@@ -69,7 +69,7 @@ def _members(archive: Path) -> Iterator[tuple[str, str, int, Callable[[], IO[byt
             for entry in file.infolist():
                 mode = entry.external_attr >> 16
                 kind = ("an encrypted member" if entry.flag_bits & 0x1 else "a link" if stat.S_ISLNK(mode) else
-                        "folder" if entry.is_dir() else "file" if stat.S_IFMT(mode) in (0, stat.S_IFREG) else "a device")
+                        "folder" if entry.filename.endswith("/") else "file" if stat.S_IFMT(mode) in (0, stat.S_IFREG) else "a device")
                 yield entry.filename, kind, entry.file_size, lambda entry=entry: file.open(entry)
         return
     with tarfile.open(archive, "r|*") as file:
@@ -82,7 +82,7 @@ def _check_member(archive: Path, name: str, kind: str, seen: set[str]) -> None:
     """Refuse what has no business in an archive of images. `seen` collects the names."""
     parts = name.rstrip("/").split("/")
     key = "/".join(part for part in parts if part != ".").casefold()
-    if name.startswith("/") or "\\" in name or ":" in name or ".." in parts or any(ord(letter) < 32 for letter in name):
+    if not name or name.startswith("/") or "\\" in name or ":" in name or ".." in parts or any(ord(letter) < 32 for letter in name):
         reason = "a path that leads elsewhere"
     elif kind not in ("file", "folder"):
         reason = kind
