@@ -147,11 +147,12 @@ def _compare(args: argparse.Namespace) -> int:
         for dataset in absent:
             print(f"{dataset}: not there, left out; python -m data_download {dataset} fetches it")
         compare(jobs)
-        results = merge(read_tables(Path(args.results)), collect(args.out))
-        write_tables(results, Path(args.results))
+        newer = collect(args.out)
+        write_tables(merge(read_tables(Path(args.results)), newer), Path(args.results))
     # What was kept from earlier counts with the seconds that it took then.
-    seconds = time.perf_counter() - began if args.timing else sum(result["seconds"] for result in results)
-    write_provenance(Path(args.results), "timing" if args.timing else "comparison", seconds)
+    seconds = time.perf_counter() - began if args.timing else sum(result["seconds"] for result in newer)
+    part = "" if args.everything or not args.methods else f", {', '.join(args.methods)} on {', '.join(args.datasets)}"
+    write_provenance(Path(args.results), "timing" if args.timing else f"comparison{part}", seconds)
     print(f"{args.results}: tables written")
     return 0
 

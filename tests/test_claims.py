@@ -227,4 +227,4 @@ def test_choosing_on_test_images_cannot_lower_f1(rng):
 def test_a_finished_results_folder_can_be_moved(tmp_path):
     shutil.copytree(RESULTS, tmp_path / "elsewhere")
     assert [claim.verdict for claim in make_claims(Evidence(tmp_path / "elsewhere"))] == [claim.verdict for claim in make_claims(Evidence())]
-    assert set(json.loads((RESULTS / "provenance.json").read_text())) == {"comparison", "timing", "ablations", "normality"}
+    assert set(json.loads((RESULTS / "provenance.json").read_text())) >= {"comparison", "timing", "ablations", "normality"}

@@ -15,7 +15,7 @@ from radar_nb.profiles import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 FLOORS = [("files",), ("saved",), ("unet_files", "checkpoints"), ("images", "printed", "patches", "simplex", "forest"), ("decisions", "datasets", "diffusion"), ("training", "features"),
-          ("detector", "peers", "metrics"), ("statistical",), ("profiles", "figures", "scoring"), ("comparison", "checking", "panels"), ("exercises_diffusion", "exercises_detection", "exercises_results", "explore", "paint"), ("exercises",), ("ablations", "evidence"), ("claims", "paper_figures", "minutes"), ("reproduce",), ("__main__",)]
+          ("detector", "peers", "metrics"), ("statistical", "pretrained"), ("profiles", "figures", "scoring"), ("comparison", "checking", "panels"), ("exercises_diffusion", "exercises_detection", "exercises_results", "explore", "paint"), ("exercises",), ("ablations", "evidence"), ("claims", "paper_figures", "minutes"), ("reproduce",), ("__main__",)]
 
 
 def test_pyproject_constraints_and_environment_agree():
