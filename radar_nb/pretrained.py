@@ -1,4 +1,4 @@
-"""A rival on a pretrained backbone: PatchCore. Optional, since its weights are a download: `pip install "radar-nb[patchcore]"`."""
+"""A rival on a pretrained backbone: PatchCore. Optional, since its weights are a download: `pip install timm`."""
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ def _backbone(name: str, layers: tuple[int, ...]) -> torch.nn.Module:
     try:
         import timm
     except ImportError:
-        raise Unavailable('PatchCore needs timm, which is not installed; pip install "radar-nb[patchcore]"') from None
+        raise Unavailable("PatchCore needs timm, which is not installed; pip install timm") from None
     try:
         return timm.create_model(name, pretrained=True, features_only=True, out_indices=layers).eval()
     except Exception as error:  # whatever timm's download gives: no network, offline mode, a dead address

@@ -79,7 +79,7 @@ def test_grey_and_colour_images_give_the_same_features(timm, data):
 
 def test_without_timm_or_weights_it_says_what_is_missing(monkeypatch, data, capsys):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(Unavailable, match=r'timm, which is not installed; pip install "radar-nb\[patchcore\]"'):
+    with pytest.raises(Unavailable, match=r'timm, which is not installed; pip install timm'):
         PatchCore().fit(data.train, calibrate=data.calibrate)
 
     def no_network(*_, **__):
