@@ -16,6 +16,11 @@ from radar_nb.simplex import simplex_noise
 from radar_nb.training import TrainingConfig, train
 
 
+def as_float(image: np.ndarray) -> np.ndarray:
+    """An image, uint8 or float in [0, 1], as float32 in [0, 1]."""
+    return image / np.float32(255) if image.dtype == np.uint8 else image.astype(np.float32)
+
+
 class Peer(OutlierMixin, BaseEstimator):
     """A detector whose two thresholds come from normal calibration images at a stated false-alarm rate.
 
@@ -119,8 +124,7 @@ class Peer(OutlierMixin, BaseEstimator):
         check_is_fitted(self, "channels_")
         for _, run in groupby(load_images(images, self.smallest, self.channels_), key=np.shape):
             while batch := list(islice(run, self.batch_size)):
-                scaled = [image / np.float32(255) if image.dtype == np.uint8 else image.astype(np.float32) for image in batch]
-                maps, scores = self._measure(np.stack(scaled))
+                maps, scores = self._measure(np.stack([as_float(image) for image in batch]))
                 maps = ndimage.gaussian_filter(maps.astype(np.float32), (0, self.smoothing, self.smoothing))
                 yield batch, maps, maps.max(axis=(1, 2)) if scores is None else scores
 

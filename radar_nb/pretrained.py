@@ -6,7 +6,7 @@ from sklearn.random_projection import GaussianRandomProjection
 from torch.nn import functional as F
 
 from radar_nb.images import InputError
-from radar_nb.peers import Peer
+from radar_nb.peers import Peer, as_float
 
 
 class Unavailable(InputError):
@@ -35,7 +35,7 @@ class PatchCore(Peer):
 
     def _learn(self, images: list[np.ndarray]) -> None:
         self.network_ = _backbone(self.backbone, self.layers)
-        features = torch.cat([self._features(image[None]).flatten(0, 2) for image in map(_as_float, images)])
+        features = torch.cat([self._features(image[None]).flatten(0, 2) for image in map(as_float, images)])
         self.coreset_ = features[_coreset(features.numpy(), max(1, round(self.share * len(features))), self.projected, self.random_state)]
 
     def _measure(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -52,10 +52,6 @@ class PatchCore(Peer):
         layers = self.network_((torch.from_numpy(colour).permute(0, 3, 1, 2) - mean) / std)
         smooth = [F.avg_pool2d(layer, 3, stride=1, padding=1) for layer in layers]
         return torch.cat([F.interpolate(layer, smooth[0].shape[-2:], mode="bilinear") for layer in smooth], dim=1).permute(0, 2, 3, 1)
-
-
-def _as_float(image: np.ndarray) -> np.ndarray:
-    return image / np.float32(255) if image.dtype == np.uint8 else image.astype(np.float32)
 
 
 def _backbone(name: str, layers: tuple[int, ...]) -> torch.nn.Module:
