@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.decisions import DECISIONS, outlier_model
-from radar_nb.diffusion import READINGS, image_channels, load_unet, noise_map, save_unet
+from radar_nb.diffusion import HALO, READINGS, image_channels, load_unet, noise_map, save_unet
 from radar_nb.features import extract_features, fit_covariance, mahalanobis_map, scale_space, sobel_magnitude, standardise_rows_and_columns
 from radar_nb.images import InputError, load_images, stack_alike, to_tensor
 from radar_nb.saved import check_values, read_json, read_tensors
@@ -47,6 +47,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             images, each gives several crops of its Sobel map.
         batch_size: images of one size in one call.
         longest_side: larger images are shrunk to this many pixels, and their maps have the shrunken size.
+        tile: images with a longer side go through the U-Net in overlapping tiles of at most so many pixels a side, see
+            `radar_nb.diffusion.noise_map`: memory and time grow with the area alone. None sends whole images of any size.
 
     Beyond the paper, for ablations and for hard images (notebook 10); the defaults are the paper's recipe:
         map_kind: `sobel`; `magnitude` takes the noise map's own size; `covariance` the Mahalanobis distance of each pixel's
@@ -68,7 +70,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
                  stride: int | None = None, window: int = 17, smoothing: float = 3.0, pixel_quantile: float = 0.999,
                  calibration_share: float = 0.3, calibration_points: int = 200, batch_size: int = 8,
                  longest_side: int | None = None, map_kind: str = "sobel", standardise: bool = False, local_quantile: float = 1.0,
-                 decision: str = "isolation_forest", one_sided: bool = False, border: int = 0):
+                 decision: str = "isolation_forest", one_sided: bool = False, border: int = 0, tile: int | None = 512):
         self.timestep = timestep
         self.reading = reading
         self.contamination = contamination
@@ -89,6 +91,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         self.decision = decision
         self.one_sided = one_sided
         self.border = border
+        self.tile = tile
 
     # --- learning ------------------------------------------------------------------------------------------
 
@@ -214,7 +217,7 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             config = read_json(folder / "detector.json")
             defaults = cls(training=TrainingConfig()).get_params(deep=False)
             del defaults["unet"], defaults["training"]
-            check_values(folder / "detector.json", config, defaults | {"patch_size": 32, "pixel_threshold": 0.0})
+            check_values(folder / "detector.json", config, defaults | {"patch_size": 32, "pixel_threshold": 0.0, "tile": None})
             patch_size, threshold = config.pop("patch_size"), config.pop("pixel_threshold")
             if not 1 <= patch_size <= LARGEST_PATCH:
                 raise InputError(f"patch_size={patch_size}: choose 1 to {LARGEST_PATCH}")
@@ -258,7 +261,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         if not self._timesteps() or not all(0 <= timestep < 1000 for timestep in self._timesteps()):
             raise InputError(f"timestep={self.timestep}: choose 0 to 999")
         for name, least, most in (("window", 1, 10**6), ("smoothing", 0, 1000), ("batch_size", 1, 10**6), ("stride", 1, 10**6),
-                                  ("calibration_points", 0, 10**7), ("random_state", 0, 2**32 - 1), ("longest_side", 1, 10**6), ("pixel_quantile", 0, 1)):
+                                  ("calibration_points", 0, 10**7), ("random_state", 0, 2**32 - 1), ("longest_side", 1, 10**6), ("pixel_quantile", 0, 1),
+                                  ("tile", 4 * HALO, 10**6)):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise InputError(f"{name}={value}: choose {least} to {most}")
@@ -305,11 +309,12 @@ class RadarDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self, "unet_")
         patch_size = self.smallest_side
         loaded = load_images(images, patch_size, self.channels_, self.longest_side)
-        for _, run in groupby(loaded, key=np.shape):
-            while batch := list(islice(run, self.batch_size)):
+        for shape, run in groupby(loaded, key=np.shape):
+            count = 1 if self.tile and max(shape[:2]) > self.tile else self.batch_size  # what is tiled is large enough alone
+            while batch := list(islice(run, count)):
                 x0 = torch.stack([to_tensor(image) for image in batch]).to(self.unet_.device)
                 maps = [noise_map(self.unet_, x0, timestep, self.reading, eps=self._noise(x0), patch_size=patch_size,
-                                  stride=self.stride) for timestep in self._timesteps()]
+                                  stride=self.stride, tile=self.tile) for timestep in self._timesteps()]
                 yield batch, torch.cat(maps, dim=1).float().cpu().numpy()
 
     def _noise(self, x0: torch.Tensor) -> torch.Tensor:

@@ -12,10 +12,11 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch.nn import functional as F
 
-from radar_nb.patches import cut_patches, merge_patches
+from radar_nb.patches import cut_patches, map_in_tiles, merge_patches
 from radar_nb.unet_files import load_unet, save_unet  # noqa: F401 the folder of a U-Net belongs to its building
 
 READINGS = ("predicted", "residual", "noise_free")
+HALO = 24  # pixels by which a tile reaches beyond the middle of what it shares with its neighbour
 
 
 def build_unet(channels: int = 1, fold: int = 2, widths: Sequence[int] = (32, 64, 64), attention: bool = True) -> UNet2DModel:
@@ -56,6 +57,11 @@ def _config(unet: torch.nn.Module):
     return getattr(unet, "module", unet).config  # with several processes, the U-Net sits in a wrapper's `module`
 
 
+def _grid(unet: UNet2DModel) -> int:
+    """Sides of an image must be multiples of this: folded, then halved at each level after the first."""
+    return fold_factor(unet) * 2 ** (len(_config(unet).block_out_channels) - 1)
+
+
 def predict_noise(unet: UNet2DModel, x: torch.Tensor, timestep: int | torch.Tensor) -> torch.Tensor:
     """`eps_theta(x, t)` for images of any size: pad by reflection to the U-Net's grid, fold, predict, unfold, crop.
 
@@ -65,8 +71,7 @@ def predict_noise(unet: UNet2DModel, x: torch.Tensor, timestep: int | torch.Tens
     Returns:
         `(N, C, H, W)`.
     """
-    fold = fold_factor(unet)
-    grid = fold * 2 ** (len(_config(unet).block_out_channels) - 1)
+    fold, grid = fold_factor(unet), _grid(unet)
     height, width = x.shape[-2:]
     padding = (0, -width % grid, 0, -height % grid)
     if any(padding):
@@ -90,7 +95,7 @@ def add_noise(x0: torch.Tensor, eps: torch.Tensor, timestep: int | torch.Tensor,
 @torch.inference_mode()
 def noise_map(unet: UNet2DModel, x0: torch.Tensor, timestep: int, reading: str = "noise_free", *,
               eps: torch.Tensor | None = None, patch_size: int = 32, stride: int | None = None,
-              batch_size: int = 64) -> torch.Tensor:
+              batch_size: int = 64, tile: int | None = None, halo: int = HALO) -> torch.Tensor:
     """The noise map of RADAR: one U-Net call, no reconstruction (paper Fig. 1 and 4).
 
     Args:
@@ -102,12 +107,15 @@ def noise_map(unet: UNet2DModel, x0: torch.Tensor, timestep: int, reading: str =
         patch_size, stride: with a stride, the image is cut into overlapping patches as in the paper and the maps
             are merged; with None the whole image goes through at once, as a convolutional network allows.
         batch_size: patches in one call.
+        tile: without a stride, images with a longer side go through in overlapping tiles of at most so many pixels a side, one
+            place after the other, so that memory is bounded and time is linear in the area; None for whole images of any size.
+        halo: neighbouring tiles share twice so many pixels, over which one fades into the other.
 
     Returns:
         `(N, C, H, W)`.
 
     Raises:
-        ValueError: unknown reading, timestep outside the schedule, or `eps` missing.
+        ValueError: unknown reading, timestep outside the schedule, `eps` missing, or a tile that is too small for its halo.
     """
     if reading not in READINGS:
         raise ValueError(f"reading={reading!r}: choose one of {', '.join(READINGS)}")
@@ -122,7 +130,7 @@ def noise_map(unet: UNet2DModel, x0: torch.Tensor, timestep: int, reading: str =
         x = add_noise(x0, eps, timestep, scheduler.alphas_cumprod)
 
     if stride is None:
-        predicted = predict_noise(unet, x, timestep)
+        predicted = map_in_tiles(lambda part: predict_noise(unet, part, timestep), x, tile or max(x.shape[-2:]), 2 * halo, _grid(unet))
     else:
         patches = cut_patches(x, patch_size, stride)
         maps = torch.cat([predict_noise(unet, part, timestep) for part in patches.flatten(0, 1).split(batch_size)])
