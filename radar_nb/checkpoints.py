@@ -8,6 +8,7 @@ the disk has damaged is told by its checksums, and the one before it is used.
 import json
 import shutil
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,10 +20,32 @@ from radar_nb.saved import check_checksums, read_json, read_tensors
 
 KEPT = 2
 _LONGEST = 1 << 30  # bytes of a state.json
+_ORIGIN = ("config", "images", "noise", "calibrate")  # by which a training is told; what is not used is not there
+
+
+@dataclass
+class History:
+    """What a training has measured so far."""
+
+    losses: list[float] = field(default_factory=list)              # one a step
+    calibration_losses: list[float] = field(default_factory=list)  # one each `validate_every` steps
+
+    def as_dict(self) -> dict:
+        """As it is written: calibration losses only where there are some."""
+        return {"losses": self.losses} | ({"calibration_losses": self.calibration_losses} if self.calibration_losses else {})
+
+    @classmethod
+    def from_dict(cls, state: dict) -> "History":
+        """What `as_dict` gave. Raises KeyError or TypeError where it holds something else."""
+        history = cls(state["losses"], state.get("calibration_losses", []))
+        for losses in (history.losses, history.calibration_losses):
+            if not isinstance(losses, list) or not all(isinstance(loss, float) for loss in losses):
+                raise TypeError("no list of numbers")
+        return history
 
 
 def save_checkpoint(out: str | Path, origin: dict, unet: torch.nn.Module, ema: EMAModel, optimizer: torch.optim.Optimizer,
-                    losses: list[float]) -> None:
+                    history: History) -> None:
     """Write `checkpoints/step-N`, N losses, and remove all but the last two.
 
     Raises:
@@ -32,17 +55,17 @@ def save_checkpoint(out: str | Path, origin: dict, unet: torch.nn.Module, ema: E
     tensors |= {f"ema.{index}": value for index, value in enumerate(ema.shadow_params)}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-    with whole_folder(_folder(out, len(losses))) as work:
+    with whole_folder(_folder(out, len(history.losses))) as work:
         (work / "state.safetensors").write_bytes(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
-        (work / "state.json").write_text(json.dumps(origin | {"losses": losses}))
+        (work / "state.json").write_text(json.dumps(origin | history.as_dict()))
         write_checksums(work, ("state.json", "state.safetensors"))
     for old in _folders(out)[:-KEPT]:
         shutil.rmtree(old)
 
 
 def load_checkpoint(out: str | Path, origin: dict, unet: torch.nn.Module, ema: EMAModel, optimizer: torch.optim.Optimizer,
-                    schedule: torch.optim.lr_scheduler.LambdaLR) -> list[float]:
-    """Put the newest whole checkpoint's state into the given objects; return its losses, none if there is no checkpoint.
+                    schedule: torch.optim.lr_scheduler.LambdaLR, history: History) -> None:
+    """Put the newest whole checkpoint's state into the given objects; where there is no checkpoint, they stay as they are.
 
     A damaged one is named in a warning, and the one before it is used.
 
@@ -58,16 +81,18 @@ def load_checkpoint(out: str | Path, origin: dict, unet: torch.nn.Module, ema: E
         except InputError as error:
             warnings.warn(f"checkpoint left out: {error}; going on from the one before", stacklevel=3)
     else:
-        return []
+        return
     check_origin(folder / "state.json", state, origin)
-    _restore(tensors, len(state["losses"]), unet, ema, optimizer, schedule)
-    return state["losses"]
+    # In place: the schedule reads the same lists.
+    found = History.from_dict(state)
+    history.losses[:], history.calibration_losses[:] = found.losses, found.calibration_losses
+    _restore(tensors, len(history.losses), unet, ema, optimizer, schedule)
 
 
 def check_origin(path: Path, state: dict, origin: dict) -> None:
     """Make sure that a state is of the training that `origin` describes. Raises InputError."""
-    for name, value in origin.items():
-        if state.get(name) != value:
+    for name in _ORIGIN:
+        if state.get(name) != origin.get(name):
             raise InputError(f"{path}: a training with another {name}; give an empty folder, or the {name} that it began with")
 
 

@@ -14,8 +14,8 @@ from packaging.utils import canonicalize_name
 from radar_nb.profiles import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-FLOORS = [("files",), ("saved",), ("unet_files", "checkpoints"), ("images", "printed", "patches", "simplex", "forest"), ("decisions", "datasets", "diffusion"), ("training", "features"),
-          ("detector", "peers", "metrics"), ("statistical", "pretrained"), ("profiles", "figures", "scoring"), ("comparison", "checking", "panels"), ("exercises_diffusion", "exercises_detection", "exercises_results", "explore", "paint"), ("exercises",), ("ablations", "evidence"), ("claims", "paper_figures", "minutes"), ("reproduce",), ("__main__",)]
+FLOORS = [("files", "stopwatch"), ("saved",), ("unet_files", "checkpoints", "schedule"), ("images", "printed", "patches", "simplex", "forest"), ("decisions", "datasets", "diffusion", "engines"), ("learner",), ("training", "features", "exported"),
+          ("detector", "peers", "metrics"), ("statistical", "pretrained"), ("profiles", "figures", "scoring"), ("comparison", "checking", "panels"), ("exercises_diffusion", "exercises_detection", "exercises_results", "explore", "paint"), ("exercises",), ("ablations", "evidence", "networks"), ("claims", "paper_figures", "minutes", "bench"), ("reproduce",), ("__main__",)]
 
 
 def test_pyproject_constraints_and_environment_agree():

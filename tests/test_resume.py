@@ -15,7 +15,7 @@ import torch
 from conftest import TINY_RUN, tiny_images
 from killing import digests
 
-from radar_nb import files, training
+from radar_nb import files, learner, training
 from radar_nb.__main__ import main
 from radar_nb.files import InputError, StorageError, locked
 from radar_nb.profiles import REPOSITORY
@@ -51,14 +51,17 @@ def test_killed_at_any_moment_and_resumed_every_file_is_bit_equal(tmp_path):
 
 
 def test_sigterm_is_a_clean_stop(tmp_path, monkeypatch, straight):
-    def terminate_at_step_3(images, config, step, *rest, draw=training.draw_batch):
-        if step == 3:
+    losses = []
+
+    def terminate_in_step_4(*batch, loss=learner.diffusion_loss):
+        losses.append(loss(*batch))
+        if len(losses) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
-        return draw(images, config, step, *rest)
+        return losses[-1]
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch, pytest.raises(TrainingStopped, match="stopped after step 4 of 7, checkpoint written; the same call goes on"):
-        patch.setattr(training, "draw_batch", terminate_at_step_3)
+        patch.setattr(learner, "diffusion_loss", terminate_in_step_4)
         train(tiny_images(), TINY_RUN, tmp_path, progress=False)
     assert signal.getsignal(signal.SIGTERM) is before
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-0000002", "step-0000004"]
