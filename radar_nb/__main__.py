@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a U-Net and calibrate a detector; goes on where --out holds checkpoints")
     train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu: sizes and settings")
     train.add_argument("--steps", type=int, help="training steps (default: the profile's)")
+    train.add_argument("--network", help="which U-Net: plain, folded, narrow or others of radar_nb.networks (default: the profile's)")
     train.add_argument("--sample-every", type=int, default=0, help="steps between pictures of samples")
     train.add_argument("--out", required=True, help="folder for the model")
     for command in (run, train):
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
 
     score = commands.add_parser("score", help="score images with a trained model")
     score.add_argument("--model", required=True, help="a folder that train wrote")
+    score.add_argument("--engine", help="what computes the U-Net: torch or onnx (default: what the model was saved with)")
     score.add_argument("images", nargs="+", help="image files, or folders of them")
     score.add_argument("--out", required=True, help="folder for scores.csv, scores.jsonl, masks and overlays; goes on where it stopped")
 
@@ -46,7 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--datasets", nargs="+", default=["printed"], help="names or folders (default: printed)")
     compare.add_argument("--methods", nargs="+", help="which (default: all)")
     compare.add_argument("--everything", action="store_true", help="the whole comparison of results/ instead: all data sets that are there, five seeds")
-    compare.add_argument("--timing", action="store_true", help="measure milliseconds an image instead, on the first data set")
     ablate = commands.add_parser("ablate", help="change one thing at a time; goes on where it stopped")
     ablate.add_argument("--datasets", nargs="+", default=["printed"], help="names or folders (default: printed)")
     ablate.add_argument("--ablations", nargs="+", help="which (default: all)")
@@ -55,6 +56,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--profile", default="cpu", help="smoke, cpu or gpu")
         command.add_argument("--seeds", nargs="+", type=int, default=[0], help="which (default: 0)")
         command.add_argument("--out", default="runs/paper", help="folder that keeps what is measured (default: runs/paper)")
+
+    bench = commands.add_parser("bench", help="how fast: every method, network and engine, in one run; writes bench.csv and bench.png")
+    bench.add_argument("--quick", action="store_true", help="the most important rows, within a minute")
+    bench.add_argument("--networks", nargs="*", metavar="NAME", help="instead train and judge these U-Nets (default: all) and write networks.csv")
+    bench.add_argument("--datasets", nargs="+", default=["printed"], help="names or folders; the first is timed (default: printed)")
+    bench.add_argument("--seeds", nargs="+", type=int, default=[0], help="for --networks (default: 0)")
+    bench.add_argument("--profile", help="smoke, cpu or gpu (default: smoke with --quick, else cpu)")
+    bench.add_argument("--run", default="runs/paper", help="folder that keeps what is trained (default: runs/paper)")
+    bench.add_argument("--out", default="results", help="folder for the table (default: results)")
 
     minutes = commands.add_parser("minutes", help="hold the time that each notebook states against what a run took")
     minutes.add_argument("--run", default="runs/cpu", help="folder that run wrote (default: runs/cpu)")
@@ -91,11 +101,13 @@ def _run(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     from radar_nb.detector import RadarDetector
+    from radar_nb.networks import with_network
     from radar_nb.profiles import Kit
     from radar_nb.reproduce import write_card
     from radar_nb.training import TrainingStopped, is_main_process, train
     kit = Kit(args.profile, args.dataset, args.seed)
-    config = replace(kit.training, steps=kit.training.steps if args.steps is None else args.steps, sample_every=args.sample_every)
+    config = with_network(args.network, kit.training) if args.network else kit.training
+    config = replace(config, steps=config.steps if args.steps is None else args.steps, sample_every=args.sample_every)
     if is_main_process():
         kit.data.check()
         print(kit.data, flush=True)
@@ -114,12 +126,18 @@ def _train(args: argparse.Namespace) -> int:
 
 def _score(args: argparse.Namespace) -> int:
     from radar_nb.detector import RadarDetector
+    from radar_nb.engines import make_engine
     from radar_nb.images import find_images
     from radar_nb.scoring import score_files
+    from radar_nb.training import is_main_process
     detector = RadarDetector.from_pretrained(args.model)
+    if args.engine:
+        make_engine(args.engine, detector.unet_)  # says now what is missing
+        detector.set_params(engine=args.engine)
     paths = [path for item in map(Path, args.images) for path in (find_images(item, inside=True) if item.is_dir() else [item])]
     failed = score_files(detector, paths, Path(args.out))
-    print(f"{Path(args.out, 'scores.csv')}: {len(paths) - failed} images scored, {failed} failed")
+    if is_main_process():
+        print(f"{Path(args.out, 'scores.csv')}: {len(paths) - failed} images scored, {failed} failed")
     return 1 if failed else 0
 
 
@@ -134,25 +152,20 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from radar_nb.comparison import METHODS, collect, compare, full_plan, merge, plan, read_tables, time_methods, write_csv, write_tables
+    from radar_nb.comparison import METHODS, collect, compare, full_plan, merge, plan, read_tables, write_tables
     from radar_nb.profiles import Kit
     from radar_nb.reproduce import write_provenance
     names = _chosen("methods", args.methods, METHODS)
-    began = time.perf_counter()
-    if args.timing:
-        write_csv(Path(args.results, "timing.csv"), time_methods(Kit(args.profile, args.datasets[0], args.seeds[0], args.out), names))
-    else:
-        jobs, absent = (full_plan(args.profile, args.out) if args.everything else
-                        (plan((Kit(args.profile, dataset, seed, args.out) for dataset in args.datasets for seed in args.seeds), names), []))
-        for dataset in absent:
-            print(f"{dataset}: not there, left out; python -m data_download {dataset} fetches it")
-        compare(jobs)
-        newer = collect(args.out)
-        write_tables(merge(read_tables(Path(args.results)), newer), Path(args.results))
-    # What was kept from earlier counts with the seconds that it took then.
-    seconds = time.perf_counter() - began if args.timing else sum(result["seconds"] for result in newer)
+    jobs, absent = (full_plan(args.profile, args.out) if args.everything else
+                    (plan((Kit(args.profile, dataset, seed, args.out) for dataset in args.datasets for seed in args.seeds), names), []))
+    for dataset in absent:
+        print(f"{dataset}: not there, left out; python -m data_download {dataset} fetches it")
+    compare(jobs)
+    newer = collect(args.out)
+    write_tables(merge(read_tables(Path(args.results)), newer), Path(args.results))
     part = "" if args.everything or not args.methods else f", {', '.join(args.methods)} on {', '.join(args.datasets)}"
-    write_provenance(Path(args.results), "timing" if args.timing else f"comparison{part}", seconds)
+    # What was kept from earlier counts with the seconds that it took then.
+    write_provenance(Path(args.results), f"comparison{part}", sum(result["seconds"] for result in newer))
     print(f"{args.results}: tables written")
     return 0
 
@@ -171,6 +184,26 @@ def _ablate(args: argparse.Namespace) -> int:
     write_csv(Path(args.results, f"{name}.csv"), rows)
     write_provenance(Path(args.results), name, time.perf_counter() - began if args.normality else sum(row["seconds"] for row in rows))
     print(f"{args.results}: {name}.csv written")
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from radar_nb.bench import bench, draw_bench
+    from radar_nb.comparison import write_csv
+    from radar_nb.networks import NETWORKS, collect_networks, measure_networks
+    from radar_nb.profiles import Kit
+    from radar_nb.reproduce import write_provenance
+    profile, began = args.profile or ("smoke" if args.quick else "cpu"), time.perf_counter()
+    if args.networks is None:
+        name, rows = "bench", bench(Kit(profile, args.datasets[0], args.seeds[0], args.run), args.quick)
+        draw_bench(rows, Path(args.out, "bench.png"))
+    else:
+        chosen = _chosen("networks", args.networks, NETWORKS)
+        measure_networks([Kit(profile, dataset, seed, args.run) for dataset in args.datasets for seed in args.seeds], chosen)
+        name, rows = "networks", collect_networks(args.run)
+    write_csv(Path(args.out, f"{name}.csv"), rows)
+    write_provenance(Path(args.out), name, time.perf_counter() - began if name == "bench" else sum(row["train_seconds"] for row in rows))
+    print(f"{args.out}: {name}.csv written")
     return 0
 
 

@@ -1,21 +1,26 @@
-"""Scoring folders: what is written, memory, and going on after a kill."""
+"""Scoring folders: what is written, memory, several processes, and going on after a kill."""
 
 import csv
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from radar_nb import files, scoring
 from radar_nb.detector import RadarDetector
-from radar_nb.images import InputError, read_image, write_image
+from radar_nb.files import InputError, StorageError, locked
+from radar_nb.images import read_image, write_image
 from radar_nb.printed import make_image
 from radar_nb.profiles import REPOSITORY
-from radar_nb.scoring import CHUNK, overlay, score_files
+from radar_nb.scoring import CHUNK, _names, overlay, score_files
 from radar_nb.training import TrainingConfig, train
 
 
@@ -27,6 +32,16 @@ def model(tmp_path_factory):
     images = [make_image("easy", 0, "calibrate", index, size=48)[0] for index in range(8)]
     detector = RadarDetector(unet=train(images, config, progress=False).unet, training=config, longest_side=64).fit(images)
     detector.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(model, tmp_path_factory):
+    """150 files, one of them bad, and what one process writes of them."""
+    folder = tmp_path_factory.mktemp("whole")
+    _folder(folder / "in", 150)
+    (folder / "in" / "00100.png").write_text("no image")
+    assert score_files(RadarDetector.from_pretrained(model), sorted((folder / "in").iterdir()), folder / "out", progress=False) == 1
     return folder
 
 
@@ -67,17 +82,57 @@ def test_an_overlay_outlines_the_mask():
     assert tuple(drawn[9, 15]) == (255, 69, 0) and tuple(drawn[15, 15]) == tuple(drawn[30, 30]) == (128, 128, 128)
 
 
+def test_files_that_would_share_a_name_do_not():
+    paths = [Path("a", name) for name in ("x.png", "x.jpg", "x-2.png", "x.tif", "x-2.jpg")]
+    assert _names(paths) == ["a/x", "a/x-2", "a/x-2-2", "a/x-3", "a/x-2-3"]
+
+
+def _scored(monkeypatch):
+    """The chunks that are scored from now on, by the number of their first image."""
+    starts, score_chunk = [], scoring._score_chunk
+    monkeypatch.setattr(scoring, "_score_chunk", lambda detector, paths, *rest: starts.append(int(paths[0].stem)) or score_chunk(detector, paths, *rest))
+    return starts
+
+
 @pytest.mark.parametrize("torn", [0, 1, 37])
-def test_a_torn_journal_is_gone_on_with(model, tmp_path, torn):
-    paths, detector = _folder(tmp_path / "in", 150), RadarDetector.from_pretrained(model)
-    score_files(detector, paths, tmp_path / "whole", progress=False)
-    score_files(detector, paths, tmp_path / "cut", progress=False)
-    journal = tmp_path / "cut/scores.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:CHUNK + 3]) + lines[CHUNK + 3][:torn])
-    (tmp_path / "cut/scores.csv").unlink()
-    score_files(detector, paths, tmp_path / "cut", progress=False)
-    assert _outputs(tmp_path / "cut") == _outputs(tmp_path / "whole")
+def test_only_what_is_missing_or_torn_is_scored_again(model, whole, tmp_path, monkeypatch, torn):
+    paths, detector, out = sorted((whole / "in").iterdir()), RadarDetector.from_pretrained(model), tmp_path / "out"
+    shutil.copytree(whole / "out", out)
+    lines = (out / "scores.jsonl").read_bytes().splitlines(keepends=True)
+    for name in ("scores.jsonl", "scores.csv"):
+        (out / name).unlink()
+    (out / "journal").mkdir()
+    (out / "journal/000000.jsonl").write_bytes(b"".join(lines[:CHUNK]))
+    (out / "journal/000001.jsonl").write_bytes(b"".join(lines[CHUNK:2 * CHUNK - 1]) + lines[2 * CHUNK - 1][:torn])  # never by a kill: by a bad disk
+    scored = _scored(monkeypatch)
+    assert score_files(detector, paths, out, progress=False) == 1
+    assert scored == [CHUNK, 2 * CHUNK] and _outputs(out) == _outputs(whole / "out")
+    assert score_files(detector, paths, out, progress=False) == 1
+    assert len(scored) == 2 and _outputs(out) == _outputs(whole / "out"), "what is finished is not scored again"
+
+
+def test_a_full_disk_costs_what_is_being_written_and_nothing_else(model, tmp_path, monkeypatch):
+    paths, detector = _folder(tmp_path / "in", 3), RadarDetector.from_pretrained(model)
+    score_files(detector, paths, tmp_path / "straight", progress=False)
+    for number, name in enumerate(["scoring.json", "000000.jsonl", "scores.jsonl", "scores.csv"]):
+        def sync(path, name=name, whole=files.sync):
+            if path.name.startswith(f".{Path(name).stem}.") and path.suffix == Path(name).suffix:
+                os.truncate(path, path.stat().st_size // 2)
+                raise OSError(errno.ENOSPC, "No space left on device")
+            whole(path)
+
+        with monkeypatch.context() as patch, pytest.raises(StorageError, match=f"{name}: no room left on the disk"):
+            patch.setattr(files, "sync", sync)
+            score_files(detector, paths, tmp_path / str(number), progress=False)
+        score_files(detector, paths, tmp_path / str(number), progress=False)
+        assert _outputs(tmp_path / str(number)) == _outputs(tmp_path / "straight")
+
+
+def test_another_run_in_the_same_folder_is_refused(model, tmp_path):
+    paths, detector = _folder(tmp_path / "in", 1), RadarDetector.from_pretrained(model)
+    with locked(tmp_path / "out"), pytest.raises(InputError, match="another run is writing here"):
+        score_files(detector, paths, tmp_path / "out", progress=False)
+    assert _outputs(tmp_path / "out") == {}
 
 
 def test_a_journal_of_other_images_or_another_model_is_not_gone_on_with(model, tmp_path):
@@ -89,6 +144,31 @@ def test_a_journal_of_other_images_or_another_model_is_not_gone_on_with(model, t
     with pytest.raises(InputError, match="another model"):
         score_files(detector.set_params(window=9), paths, tmp_path / "out", progress=False)
     assert _outputs(tmp_path / "out") == before
+
+
+# --- several processes -----------------------------------------------------------------------------------------
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(REPOSITORY)}
+
+
+def test_two_processes_give_the_bytes_of_one(model, whole, tmp_path):
+    """The command that the README names. A bad file makes the exit status 1, one process alone prints and shows a bar."""
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "radar_nb", "score", "--model", str(model),
+                           str(whole / "in"), "--out", str(tmp_path / "out")], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and done.stdout == f"{tmp_path / 'out' / 'scores.csv'}: 149 images scored, 1 failed\n", done.stderr
+    assert done.stderr.count(" 0/150 ") == 1 and " 150/150 " in done.stderr
+    assert _outputs(tmp_path / "out") == _outputs(whole / "out")
+
+
+def test_any_process_may_be_killed_and_any_number_goes_on(model, tmp_path):
+    """One of two is killed; the other ends by itself; one, two or three go on, also beside one that has outlived its killed main process."""
+    _folder(tmp_path / "in", 22)
+    done = subprocess.run([sys.executable, str(Path(__file__).with_name("killing_scoring.py")), str(model), str(tmp_path / "in"), str(tmp_path)],
+                          env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
+    rows = json.loads(done.stdout)
+    assert len(rows) == 11 and [row for row in rows if not row["killed"] or not row["equal"] or any(row["resumed"])] == []
+    assert {tuple(row["folders"]) for row in rows} == {("masks", "overlays")}
+    assert all(row["others"] in (0, 1) for row in rows) and all(row["others"] == 1 for row in rows if "process 1" in row["where"])
 
 
 # --- a process of its own: memory, and a kill ------------------------------------------------------------------
@@ -109,20 +189,21 @@ def _peak(process):
 
 def test_memory_is_flat_and_a_killed_run_goes_on(model, tmp_path):
     """Twenty times the images take no more memory; killed half-way and called again, the output is that of one whole run."""
-    _folder(tmp_path / "few", 100)
+    _folder(tmp_path / "few", CHUNK)
     for path in _folder(tmp_path / "one", 1):
         (tmp_path / "many").mkdir()
-        for index in range(2_000):
+        for index in range(20 * CHUNK):
             os.link(path, tmp_path / "many" / f"{index:05}.png")
     few = _peak(_score(model, tmp_path / "few", tmp_path / "out few"))
-    killed = _score(model, tmp_path / "many", tmp_path / "out many")
-    journal = tmp_path / "out many/scores.jsonl"
-    while not journal.exists() or journal.read_bytes().count(b"\n") < 1000:
-        time.sleep(0.2)
+    out = tmp_path / "out many"
+    killed = _score(model, tmp_path / "many", out)
+    while len(list(out.glob("journal/0*.jsonl"))) < 10:
+        assert killed.poll() is None
+        time.sleep(0.1)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    many = _peak(_score(model, tmp_path / "many", tmp_path / "out many"))
+    many = _peak(_score(model, tmp_path / "many", out))
     assert many <= 1.1 * few, (many, few)
-    rows = [json.loads(line) for line in journal.read_text().splitlines()]
-    assert [row["image"][-9:-4] for row in rows] == [f"{index:05}" for index in range(2_000)] and len({row["score"] for row in rows}) == 1
-    assert sum(1 for _ in (tmp_path / "out many/masks/many").iterdir()) == 2_000
+    rows = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+    assert [row["image"][-9:-4] for row in rows] == [f"{index:05}" for index in range(20 * CHUNK)] and len({row["score"] for row in rows}) == 1
+    assert sum(1 for _ in (out / "masks/many").iterdir()) == 20 * CHUNK

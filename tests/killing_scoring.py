@@ -1,0 +1,107 @@
+"""Score in several processes, kill one of them, score on with another number: in forks of one warm process, so that a kill costs no
+interpreter start. `test_scoring.py` calls this as a program; the forks get the environment that `torchrun` would give them.
+
+Prints a JSON list: for each kill, where it struck and whether everything in the folder is at last what one uninterrupted process writes.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+from killing import digests
+
+from radar_nb import scoring
+from radar_nb.detector import RadarDetector
+
+# Which process dies, at the renaming of which file, and whether before or after it. `journal`: while it is removed.
+PLACES = [(0, "scoring.json", "after"), (0, "*_mask.png", "before"), (0, "0*.jsonl", "before"), (0, "0*.jsonl", "after"), (0, "scores.jsonl", "before"),
+          (0, "scores.jsonl", "after"), (0, "scores.csv", "after"), (0, "journal", "after"), (1, "*_overlay.png", "before"), (1, "0*.jsonl", "before"),
+          (1, "0*.jsonl", "after")]
+
+
+def start(score: Callable[[], int], count: int, prepare: Callable[[int], None] = lambda rank: None) -> list[int]:
+    """Score in `count` children; returns their process ids at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    pids = []
+    for rank in range(count):
+        pid = os.fork()
+        if pid == 0:
+            if count > 1:
+                os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+            try:
+                prepare(rank)
+                score()
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        pids.append(pid)
+    return pids
+
+
+def die_at(name: str, when: str) -> None:
+    """Make this process kill itself where it renames a file to such a name."""
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def replace(source, target, whole=os.replace):
+        struck = fnmatch(Path(target).name, name)
+        if struck and when == "before":
+            die()
+        whole(source, target)
+        if struck:
+            die()
+
+    def rmtree(folder, ignore_errors, whole=shutil.rmtree):
+        if name == "journal" and Path(folder).exists():
+            next(Path(folder).glob("0*.jsonl")).unlink()
+            die()
+        whole(folder, ignore_errors)
+
+    os.replace, shutil.rmtree = replace, rmtree
+
+
+def hold_back() -> None:
+    """Leave this process the later chunks, so that the other one has some, too."""
+    def score_chunk(*arguments, whole=scoring._score_chunk):
+        time.sleep(0.1)
+        return whole(*arguments)
+    scoring._score_chunk = score_chunk
+
+
+def main(model: Path, images: Path, folder: Path) -> list[dict]:
+    """A kill at each place."""
+    scoring.CHUNK = 4  # many chunks of few images
+    detector, paths = RadarDetector.from_pretrained(model), sorted(images.iterdir())
+
+    def run(out: Path, count: int, prepare: Callable[[int], None] = lambda rank: None) -> list[int]:
+        return start(lambda: scoring.score_files(detector, paths, out, progress=False), count, prepare)
+
+    def end(pids: list[int]) -> list[int]:
+        return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+    assert end(run(folder / "straight", 1)) == [0]
+    expected, rows = digests(folder / "straight"), []
+    for number, (victim, name, when) in enumerate(PLACES):
+        out = folder / str(number)
+        pids = run(out, 2, lambda rank: die_at(name, when) if rank == victim else hold_back())
+        ended = end([pids.pop(victim)])
+        others = [] if victim == 0 else end(pids)  # where the main process is dead, the other one may still be at work: go on beside it
+        resumed = end(run(out, 1 + number % 3))
+        others = others or end(pids)
+        rows.append({"where": f"process {victim} {when} {name}", "killed": ended == [-signal.SIGKILL], "others": others[0], "resumed": resumed,
+                     "equal": digests(out) == expected, "folders": sorted(path.name for path in out.iterdir() if path.is_dir())})
+    return rows
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*map(Path, sys.argv[1:]))))
