@@ -1,24 +1,31 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from conftest import SMALL, TINY
+from diffusers.training_utils import EMAModel
 from torch.nn import functional as F
 
+from radar_nb.checkpoints import History
 from radar_nb.datasets import load_dataset
 from radar_nb.detector import RadarDetector
 from radar_nb.diffusion import build_unet, load_unet, make_scheduler, predict_noise
 from radar_nb.images import InputError, to_tensor
+from radar_nb.learner import Learner
 from radar_nb.metrics import evaluate
 from radar_nb.printed import make_image
 from radar_nb.profiles import REPOSITORY
-from radar_nb.training import TrainingConfig, diffusion_loss, draw_batch, one_cycle, train
+from radar_nb.schedule import Schedule, patience_ends
+from radar_nb.training import TIMESTEPS, TrainingConfig, diffusion_loss, draw_batch, draw_calibration, one_cycle, train
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +58,63 @@ def test_one_cycle_rises_then_falls():
     assert np.argmax(rates) == 15 and all(a >= b for a, b in zip(rates[15:], rates[16:]))
 
 
+def drawing_threads():
+    return [thread.name for thread in threading.enumerate() if "draw_batch" in thread.name]
+
+
+def test_the_next_batch_is_drawn_while_a_step_runs(images, monkeypatch):
+    """Step 1 trains only once batch 2 is asked for; without a thread that would be never. No thread is left behind."""
+    asked, drawn_by = threading.Event(), set()
+
+    def draw(images, config, step, *rest):
+        drawn_by.add(threading.current_thread())
+        if step == 2:
+            asked.set()
+        return draw_batch(images, config, step, *rest)
+
+    def loss(*batch):
+        if len(losses) == 1:
+            assert asked.wait(20), "batch 2 was not drawn while step 1 ran"
+        losses.append(diffusion_loss(*batch))
+        return losses[-1]
+
+    losses = []
+    monkeypatch.setattr("radar_nb.training.draw_batch", draw)
+    monkeypatch.setattr("radar_nb.learner.diffusion_loss", loss)
+    train(images, replace(TINY, steps=3), progress=False)
+    assert threading.main_thread() not in drawn_by and not drawing_threads()
+
+
+def test_the_average_of_the_weights_is_that_of_diffusers(images):
+    learner = Learner(Accelerator(), TINY, 1, History())
+    other = EMAModel(learner.unet.parameters(), decay=TINY.ema_decay)
+    for step in range(4):
+        learner.step(*draw_batch([to_tensor(image) for image in images], TINY, step))
+        other.step(learner.unet.parameters())
+    assert other.optimization_step == learner.ema.optimization_step
+    torch.testing.assert_close(learner.ema.shadow_params, other.shadow_params, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(("losses", "patience", "ends"), [
+    ([3, 2, 1, 1, 1], 100, 250), ([3, 2, 1, 1, 1], 99, 250), ([3, 2, 1, 1, 1], 50, 200), ([3, 2, 1, 1, 1], 101, None), ([3, 2, 1, 1, 1], 0, None),
+    ([3, 4, 2, 4, 4, 1], 100, 250), ([], 50, None), ([3], 50, None), ([float("nan"), 1, 2], 50, 100)])
+def test_patience_ends_where_nothing_was_better(losses, patience, ends):
+    assert patience_ends(losses, 50, patience) == ends
+
+
+def test_where_patience_ends_the_learning_rate_falls_to_zero_over_a_quarter_of_the_steps_done():
+    losses = [3.0, 2.0]
+    schedule, cycle = Schedule(1000, 0.15, 50, 100, losses), [one_cycle(step / 1000, 0.15) for step in range(1001)]
+    assert [schedule.rate(step) for step in range(1001)] == cycle and schedule.tail() == (1000, 1000)
+    losses += [2.0, 2.0, 1.0]  # patience ended at 200; nothing that comes after changes that
+    assert schedule.tail() == (200, 250)
+    rates = [schedule.rate(step) for step in range(251)]
+    assert rates[:201] == cycle[:201] and rates[250] == pytest.approx(0) and all(a > b for a, b in zip(rates[200:], rates[201:]))
+    late = Schedule(1000, 0.15, 50, 100, [3.0] * 20)  # no room for the whole tail
+    late.calibration_losses[:16] = np.linspace(5, 4, 16)
+    assert late.tail() == (950, 1000) or late.tail()[1] == 1000
+
+
 def test_the_loss_falls(images):
     losses = train(images, TrainingConfig(steps=120, batch_size=8, patch_size=16, widths=(16, 16)), progress=False).losses
     assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:5]) and np.mean(losses[-20:]) < 0.5
@@ -75,6 +139,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(images, tmp_path,
         train(images, TINY, tmp_path / "broken", progress=False)
     monkeypatch.undo()
     assert not (tmp_path / "broken" / "config.json").exists()
+    assert not drawing_threads()
     resumed = train(images, TINY, tmp_path / "broken", progress=False)
     assert resumed.losses == straight.losses
     assert torch.equal(weights(resumed.unet), weights(straight.unet))
@@ -107,32 +172,97 @@ def test_bad_configs_are_named(images, change, named):
         train([], TINY)
 
 
+# A learning rate at which every step makes it worse, so that patience ends: in step 6, and training two steps later.
+WORSE = replace(TINY, steps=30, learning_rate=0.3, validate_every=2, patience=4)
+
+
+def test_early_stop_is_exact_under_resume(images, tmp_path, monkeypatch):
+    """Stopped before patience ended, and in the tail: the same losses, calibration losses, length and weights."""
+    calibrate = [make_image("easy", 0, "calibrate", index, size=48)[0] for index in range(2)]
+    straight = train(images, WORSE, tmp_path / "straight", progress=False, calibrate=calibrate)
+    assert len(straight.losses) == 8 and len(straight.calibration_losses) == 4
+    assert min(straight.calibration_losses) == straight.calibration_losses[0]
+    for stop in (5, 7):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("radar_nb.training.draw_batch", lambda images, config, step, *rest, stop=stop: draw_batch(images, config, step, *rest) if step != stop else interrupt())
+            train(images, WORSE, tmp_path / "broken", progress=False, calibrate=calibrate)
+        resumed = train(images, WORSE, tmp_path / "broken", progress=False, calibrate=calibrate)
+        loaded = train(images, WORSE, tmp_path / "broken", progress=False, calibrate=calibrate)
+        for result in (resumed, loaded):
+            assert (result.losses, result.calibration_losses) == (straight.losses, straight.calibration_losses)
+            assert torch.equal(weights(result.unet), weights(straight.unet))
+        with pytest.raises(InputError, match="training.json: a training with another calibrate"):
+            train(images, WORSE, tmp_path / "broken", progress=False, calibrate=calibrate[:1])
+        shutil.rmtree(tmp_path / "broken")
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_the_calibration_loss_is_that_of_the_averaged_weights_on_fixed_draws(images):
+    tensors = [to_tensor(image) for image in images]
+    x0, eps, t = draw_calibration(tensors, TINY)
+    assert all(torch.equal(a, b) for a, b in zip((x0, eps, t), draw_calibration(tensors, replace(TINY, batch_size=9, steps=99))))
+    assert not torch.equal(eps, draw_calibration(tensors, replace(TINY, seed=1))[1])
+    assert TIMESTEPS == make_scheduler().config.num_train_timesteps
+    assert len(t) == len(x0) == 128 and set((t[1:] - t[:-1]).tolist()) == {7, 8} and t[0] < 8 and t[-1] > 991
+    result = train(images[:2], replace(TINY, validate_every=4), progress=False, calibrate=images[2:])
+    with torch.no_grad():
+        expected = diffusion_loss(result.unet, *draw_calibration(tensors[2:], TINY), make_scheduler().alphas_cumprod)
+    assert len(result.calibration_losses) == 2 and result.calibration_losses[-1] == pytest.approx(expected.item(), abs=1e-6)
+    plain = train(images[:2], TINY, progress=False)
+    assert plain.losses == result.losses and plain.calibration_losses == [], "measuring changes nothing"
+
+
+def test_trainings_of_before_the_early_stop_go_on(images, tmp_path):
+    """Their files know nothing of it: neither does a training that does without."""
+    train(images, TINY, tmp_path, progress=False)
+    settings = json.loads((tmp_path / "training.json").read_text())["config"]
+    assert settings.keys() == json.loads((REPOSITORY / "weights" / "printed" / "training.json").read_text())["config"].keys()
+    with pytest.raises(InputError, match="training.json: a training with another config; give an empty folder"):
+        train(images, TINY, tmp_path, progress=False, calibrate=images)
+
+
+def test_patience_needs_images_to_calibrate_on(images):
+    with pytest.raises(InputError, match="patience=4: .*give calibrate="):
+        train(images, WORSE, progress=False)
+    with pytest.raises(InputError, match="calibrate=.*: no images to calibrate on"):
+        train(images, WORSE, progress=False, calibrate=[])
+    with pytest.raises(InputError, match="patience=-1"):
+        replace(TINY, patience=-1)
+
+
 # Four channels a group, as by default. In TINY each channel is a group of its own: a bias before it changes nothing, so its gradient is
 # rounding alone, which Adam makes as large as any other.
-PAIR = TrainingConfig(steps=6, batch_size=4, patch_size=16, widths=(32, 32))
+PAIR = TrainingConfig(steps=6, batch_size=4, patch_size=16, widths=(32, 32), validate_every=3)
 TWO_PROCESSES = """
 import sys
 sys.path.insert(0, "tests")
 from conftest import tiny_images
-from test_training import PAIR
+from test_training import PAIR, WORSE
 from radar_nb.training import is_main_process, train
 sys.stdout.write("main\\n" if is_main_process() else "other\\n")  # asked before the training, as the command does
-train(tiny_images(), PAIR, sys.argv[1], progress=False)
+train(tiny_images()[:3], PAIR, sys.argv[1], progress=False, calibrate=tiny_images()[3:])
+sys.stdout.write(f"{len(train(tiny_images()[:3], WORSE, progress=False, calibrate=tiny_images()[3:]).losses)} steps\\n")
 """
 
 
 def test_two_processes_give_the_result_of_one(images, tmp_path):
     """Losses to 1e-6, weights to 1e-5: float32 sums in another order. A bias of the attention's keys changes nothing (softmax), so it
     follows rounding alone, and only its learning rate bounds it."""
-    one = train(images, PAIR, progress=False)
+    one = train(images[:3], PAIR, progress=False, calibrate=images[3:])
     script = tmp_path / "script.py"
     script.write_text(TWO_PROCESSES)
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "--standalone",
                            str(script), str(tmp_path / "two")], cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True, timeout=120)
-    assert sorted(done.stdout.split()) == ["main", "other"], "two processes of one training, not two trainings"
-    losses = json.loads((tmp_path / "two" / "training.json").read_text())["losses"]
-    assert np.allclose(losses, one.losses, rtol=0, atol=1e-6)
+    said = sorted(done.stdout.splitlines())
+    assert said[2:] == ["main", "other"], "two processes of one training, not two trainings"
+    assert said[:2] == ["8 steps"] * 2, "an early stop is the same one for all"
+    state = json.loads((tmp_path / "two" / "training.json").read_text())
+    assert np.allclose(state["losses"], one.losses, rtol=0, atol=1e-6)
+    assert np.allclose(state["calibration_losses"], one.calibration_losses, rtol=0, atol=1e-6) and len(one.calibration_losses) == 2
     two = load_unet(tmp_path / "two").state_dict()
     for name, weight in one.unet.state_dict().items():
         assert (two[name] - weight).abs().max() < (PAIR.learning_rate if name.endswith("to_k.bias") else 1e-5), name
