@@ -56,7 +56,7 @@ def write_claims(evidence: Evidence, path: Path) -> list[Claim]:
 
 def comparison_table(evidence: Evidence, dataset: str) -> list[dict[str, str]]:
     """A row a method: F1 and image AUROC with intervals, the other metrics as means over seeds, as text."""
-    timing = {row["method"]: row for row in evidence.table("timing")}
+    timing = {row["method"]: row for row in evidence.table("bench") if row["batch"] == 1}
     table = []
     for name in evidence.methods(dataset):
         row = {"method": METHODS[name].label, "seeds": str(len(evidence.seeds(dataset, name))),
@@ -65,8 +65,8 @@ def comparison_table(evidence: Evidence, dataset: str) -> list[dict[str, str]]:
                               ("AP", "average_precision"), ("pixel AUROC", "pixel_auroc"), ("AUPRO", "aupro")):
             values = evidence.over_seeds(dataset, name, metric)
             row[title] = f"{values.mean():.3f}" if len(values) else ""
-        row["ms"] = f"{timing[name]['ms_per_image']:.0f}" if name in timing else ""
-        row["parameters"] = f"{timing[name]['parameters'] / 1e6:.2f} M" if name in timing and timing[name]["parameters"] else ""
+        row["ms"] = f"{timing[name]['ms_median']:.0f}" if name in timing else ""
+        row["GFLOP"] = f"{timing[name]['gflop']:.1f}" if name in timing and timing[name]["gflop"] else ""
         table.append(row)
     return table
 
@@ -96,7 +96,7 @@ def _single_step(evidence: Evidence) -> Claim | None:
 
 
 def _faster(evidence: Evidence) -> Claim | None:
-    timing = {row["method"]: row["ms_per_image"] for row in evidence.table("timing")}
+    timing = {row["method"]: row["ms_median"] for row in evidence.table("bench") if row["method"] in METHODS}
     if not timing:
         return None
     ratios = {name: timing[name] / timing["radar"] for name in timing if METHODS[name].family == "reconstruction"}
@@ -105,7 +105,7 @@ def _faster(evidence: Evidence) -> Claim | None:
                  f"RADAR takes {timing['radar']:.0f} ms for a 128 x 128 image; in the same run, as slow as RADAR: {text}.",
                  "holds" if min(ratios.values()) > 1 else "does not hold",
                  f"The cost is the U-Net's: a method with k calls takes about k times as long. {1000 / timing['radar']:.0f} images a "
-                 "second on two CPU cores are enough for many production lines.", "python -m radar_nb compare --timing")
+                 "second on two CPU cores are enough for many production lines.", "python -m radar_nb bench")
 
 
 def _gaussian(evidence: Evidence) -> Claim | None:

@@ -7,11 +7,10 @@
 import csv
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
@@ -156,30 +155,6 @@ def compare(jobs: Sequence[tuple[Kit, str]], progress: bool = True) -> list[dict
             print(f"[{done:3}/{len(jobs)}] {kit.data.name:16} seed {kit.seed}  {name:16} AUROC {scores['image_auroc']:.3f}  "
                   f"F1 {scores['f1']:.3f}  about {timedelta(seconds=round(left))} left", flush=True)
     return results
-
-
-def time_methods(kit: Kit, names: Sequence[str] = tuple(METHODS), repeats: int = 5, fitted: Mapping = MappingProxyType({})) -> list[dict]:
-    """Milliseconds of each method for one test image at a time, all in one run, after a warm-up.
-
-    A method's thresholds do not change its time: two calibration images are enough here, where it is not among the `fitted` ones. A method
-    that cannot be had here is left out with a word.
-    """
-    rows = []
-    for name in names:
-        try:
-            detector = fitted.get(name) or METHODS[name].build(kit, kit.data.calibrate[:2])
-        except Unavailable as error:
-            print(f"{name:16} left out: {error}", flush=True)
-            continue
-        times = []
-        for index in range(repeats + 1):
-            began = time.perf_counter()
-            list(detector.inspect(kit.data.test[index:index + 1]))
-            times.append(1000 * (time.perf_counter() - began))
-        unet = getattr(detector, "unet_", None)
-        rows.append({"method": name, "unet_calls": METHODS[name].calls, "ms_per_image": round(float(np.median(times[1:])), 2),
-                     "parameters": sum(p.numel() for p in unet.parameters()) if unet else 0})
-    return rows
 
 
 # --- the tables of results/ ----------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ class Evidence:
     """The tables that `python -m radar_nb compare` wrote.
 
     Args:
-        folder: holds `comparison.csv`, `images/*.csv`, and, where measured, `timing.csv`, `ablations.csv`, `normality.csv`.
+        folder: holds `comparison.csv`, `images/*.csv`, and, where measured, `bench.csv`, `networks.csv`, `ablations.csv`, `normality.csv`.
 
     Raises:
         InputError: there is no `comparison.csv`.

@@ -9,7 +9,8 @@ import torch
 from conftest import SMALL
 from sklearn.metrics import roc_auc_score
 
-from radar_nb.comparison import compare, time_methods
+from radar_nb.bench import time_methods
+from radar_nb.comparison import compare
 from radar_nb.datasets import load_dataset
 from radar_nb.pretrained import PatchCore, Unavailable, _coreset
 
@@ -99,4 +100,4 @@ def test_a_comparison_goes_on_without_it(monkeypatch, data, tmp_path, capsys):
     kit = SimpleNamespace(data=data, seed=0, profile="smoke", keep=keep)
     (only,) = compare([(kit, "patchcore"), (kit, "pca")])
     assert only["method"] == "pca" and "patchcore" in (said := capsys.readouterr().out) and "left out: PatchCore needs timm" in said
-    assert [row["method"] for row in time_methods(kit, ("patchcore", "pca"), repeats=1)] == ["pca"]
+    assert [row["method"] for row in time_methods(kit, ("patchcore", "pca"), rounds=1)] == ["pca"]

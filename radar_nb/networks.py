@@ -1,0 +1,123 @@
+"""Which U-Net is fast enough and good enough? A family of them, trained alike and judged on calibration images alone.
+
+The fold (`pixel_unshuffle`), the widths and the attention decide what a U-Net costs. `measure_network` trains one and looks how well it
+tells normal calibration images from the same ones with pasted defects; test images only report.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from diffusers import UNet2DModel
+from sklearn.metrics import roc_auc_score
+
+from radar_nb.datasets import PASTED_DEFECTS, paste_defect
+from radar_nb.detector import RadarDetector
+from radar_nb.diffusion import build_unet
+from radar_nb.files import InputError
+from radar_nb.profiles import Kit
+from radar_nb.training import TrainingConfig, train
+
+# Fields of TrainingConfig. `plain` is the U-Net without a fold, as in the paper's Fig. 5; `folded` is the kit's default, from which all of its
+# results come.
+NETWORKS: Mapping[str, Mapping] = MappingProxyType({
+    "plain": {"fold": 1},
+    "folded": {},
+    "folded_no_attention": {"attention": False},
+    "narrow": {"widths": (16, 32, 64), "attention": False},
+    "narrow_attention": {"widths": (16, 32, 32)},
+    "shallow": {"widths": (16, 32), "attention": False},
+    "deep": {"widths": (16, 32, 32, 32), "attention": False},
+    "fold4": {"fold": 4},
+    "fold4_no_attention": {"fold": 4, "attention": False},
+    "fold4_wide": {"fold": 4, "widths": (64, 64, 64)},
+})
+
+
+FAST = "narrow"  # chosen on calibration images, see results/networks.csv and notebook 09
+
+
+def with_network(name: str, config: TrainingConfig) -> TrainingConfig:
+    """The same training with a U-Net of `NETWORKS`.
+
+    Raises:
+        InputError: no such network.
+    """
+    if name not in NETWORKS:
+        raise InputError(f"--network {name}: choose from {', '.join(NETWORKS)}")
+    return replace(config, **NETWORKS[name])
+
+
+def untrained(name: str, channels: int = 1) -> UNet2DModel:
+    """A U-Net of `NETWORKS` with random weights: its time is that of a trained one."""
+    config = with_network(name, TrainingConfig())
+    return build_unet(channels, config.fold, config.widths, config.attention).eval()
+
+
+def measure_network(name: str, kit: Kit) -> dict:
+    """Train one network on a kit's data, calibrate, judge; kept in the run, so that an interrupted call goes on.
+
+    Returns:
+        a row: `network`, `dataset`, `seed`, `parameters`, `steps`, `train_seconds`, the training `loss` (mean of the last tenth),
+        `pasted_auroc` on calibration images alone (see `pasted_auroc`), and `image_auroc` on the test images.
+    """
+    config = with_network(name, kit.training)
+    folder = kit.model_folder.with_name(f"{kit.model_folder.name}-{name}") if NETWORKS[name] else kit.model_folder
+
+    def measured() -> dict:
+        result = train(kit.data.train, config, folder, progress=False)
+        detector = RadarDetector(unet=result.unet, training=config, random_state=kit.seed).fit(kit.data.calibrate)
+        return {"network": name, "dataset": kit.data.name, "seed": kit.seed,
+                "parameters": sum(weight.numel() for weight in result.unet.parameters()), "steps": len(result.losses),
+                "train_seconds": round(result.seconds, 1), "loss": round(float(np.mean(result.losses[-config.steps // 10:])), 5),
+                "pasted_auroc": round(pasted_auroc(result.unet, config, kit), 5),
+                "image_auroc": round(float(roc_auc_score(kit.data.labels, -detector.score_samples(kit.data.test))), 5)}
+    return kit.keep(f"networks/{name}", measured)
+
+
+def pasted_auroc(unet: UNet2DModel, config: TrainingConfig, kit: Kit, most: int = 80) -> float:
+    """Image AUROC on calibration images alone: normal ones against the same with pasted defects.
+
+    Two folds: a detector calibrated on one half looks at the other, and at it again with each of `PASTED_DEFECTS`. At most `most` images.
+    """
+    images = [_as_uint8(image) for image in kit.data.calibrate[:most]]
+    rng, values = np.random.default_rng(kit.seed), []
+    for first, second in ((images[::2], images[1::2]), (images[1::2], images[::2])):
+        detector = RadarDetector(unet=unet, training=config, random_state=kit.seed).fit(first)
+        pasted = [paste_defect(image, defect, rng)[0] for image in second for defect in PASTED_DEFECTS]
+        labels = [False] * len(second) + [True] * len(pasted)
+        values.append(roc_auc_score(labels, -detector.score_samples(second + pasted)))
+    return float(np.mean(values))
+
+
+def _as_uint8(image: np.ndarray) -> np.ndarray:
+    return image if image.dtype == np.uint8 else np.round(255 * image).astype(np.uint8)
+
+
+def measure_networks(kits: Iterable[Kit], names: Sequence[str] = tuple(NETWORKS)) -> list[dict]:
+    """`measure_network` for every network on every kit, with a line each."""
+    rows = []
+    for kit in kits:
+        for name in names:
+            rows.append(measure_network(name, kit))
+            print("{dataset:16} seed {seed}  {network:20} pasted defects {pasted_auroc:.3f}  AUROC {image_auroc:.3f}  "
+                  "trained in {train_seconds:.0f} s".format_map(rows[-1]), flush=True)
+    return rows
+
+
+def collect_networks(folder: str | Path) -> list[dict]:
+    """Everything that `measure_network` kept in a run, by data set, seed and network."""
+    rows = [json.loads(path.read_text()) for path in Path(folder, "measured").glob("*/networks/*.json")]
+    return sorted(rows, key=lambda row: (row["dataset"], row["seed"], list(NETWORKS).index(row["network"])))
+
+
+def pareto_front(costs: Mapping[str, float], gains: Mapping[str, float]) -> list[str]:
+    """Those that no other beats in both cost (lower is better) and gain (higher is better), the cheapest first."""
+    front = []
+    for name in sorted(costs, key=lambda name: (costs[name], -gains[name])):
+        if not front or gains[name] > gains[front[-1]]:
+            front.append(name)
+    return front

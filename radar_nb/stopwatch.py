@@ -1,0 +1,105 @@
+"""A stopwatch: jobs measured in turns, their FLOP counted, and what the machine could do at best."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+COLUMNS = ("method", "engine", "device", "threads", "height", "width", "batch", "ms_median", "ms_p95", "images_per_second", "gflop",
+           "roof_share", "peak_mb", "image_auroc")
+
+
+@dataclass
+class Job:
+    """One row to measure: `call(round)` handles one batch."""
+
+    method: str
+    engine: str
+    call: Callable[[int], object]
+    height: int
+    width: int
+    batch: int = 1
+    device: str = "cpu"
+    gflop: float | None = None         # an image; None counts them, where PyTorch does the work
+    image_auroc: float | None = None
+    ms: list[float] = field(default_factory=list)
+    peak_mb: float = math.nan
+
+
+def gemm_roof(side: int = 2048, repeats: int = 9) -> float:
+    """GFLOP a second of a large float32 matrix product on PyTorch's device: what no convolution can be expected to beat."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = torch.randn(2, side, side, device=device)
+    job = Job("gemm", "torch", lambda _: a @ b, side, side, device=device)
+    for number in range(repeats + 2):
+        _time(job, number)
+    return 2 * side**3 / (np.median(job.ms[2:]) / 1000) / 1e9
+
+
+def count_gflop(call: Callable[[], object]) -> float:
+    """GFLOP (two a multiplication with addition) of all convolutions, products and attentions that PyTorch does in a call."""
+    def attention(query, key, value, *args, out_shape=None, **kwargs) -> int:
+        return sdpa_flop_count(query, key, value)
+
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}) as counter:
+        call()
+    return counter.get_total_flops() / 1e9
+
+
+@contextmanager
+def peak_memory(job: Job):
+    """Keep the largest memory of the process (of PyTorch on a GPU) in MB meanwhile as `job.peak_mb`; NaN where the system does not tell."""
+    if job.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        yield
+        job.peak_mb = torch.cuda.max_memory_allocated() / 2**20
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew from what is resident now
+        yield
+        status = Path("/proc/self/status").read_text()
+        job.peak_mb = int(status.split("VmHWM:")[1].split()[0]) / 1024
+    except OSError:
+        yield
+        job.peak_mb = math.nan
+
+
+def _time(job: Job, number: int) -> None:
+    began = time.perf_counter()
+    job.call(number)
+    if job.device == "cuda":
+        torch.cuda.synchronize()
+    job.ms.append(1000 * (time.perf_counter() - began))
+
+
+def measure(jobs: Sequence[Job], rounds: int) -> None:
+    """Fill in the times of all jobs: after a warm-up, in turns, so that what else the machine does meanwhile is spread over all."""
+    for job in jobs:
+        with peak_memory(job):
+            _time(job, 0)
+        if job.gflop is None and job.engine == "torch":
+            job.gflop = count_gflop(lambda job=job: job.call(0)) / job.batch
+        _time(job, 0)
+        job.ms.clear()
+    for number in range(rounds):
+        for job in jobs:
+            _time(job, number)
+
+
+def rows_of(jobs: Iterable[Job], roof: float) -> list[dict]:
+    """`bench.csv`'s rows of jobs that were measured; `roof` as `gemm_roof` gives it, in the same run."""
+    rows = []
+    for job in jobs:
+        per_second = float(1000 * job.batch / np.median(job.ms))
+        values = (job.method, job.engine, job.device, torch.get_num_threads(), job.height, job.width, job.batch,
+                  round(float(np.median(job.ms)), 2), round(float(np.quantile(job.ms, 0.95)), 2), round(per_second, 2),
+                  round(job.gflop, 3) if job.gflop else "", round(job.gflop * per_second / roof, 3) if job.gflop else "",
+                  "" if math.isnan(job.peak_mb) else round(job.peak_mb), "" if job.image_auroc is None else round(job.image_auroc, 4))
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return rows
