@@ -21,10 +21,10 @@ from killing import digests
 from radar_nb import scoring
 from radar_nb.detector import RadarDetector
 
-# Which process dies, at the renaming of which file, and whether before or after it. `journal`: while it is removed.
-PLACES = [(0, "scoring.json", "after"), (0, "*_mask.png", "before"), (0, "0*.jsonl", "before"), (0, "0*.jsonl", "after"), (0, "scores.jsonl", "before"),
-          (0, "scores.jsonl", "after"), (0, "scores.csv", "after"), (0, "journal", "after"), (1, "*_overlay.png", "before"), (1, "0*.jsonl", "before"),
-          (1, "0*.jsonl", "after")]
+# Of how many processes which one dies, at the renaming of which file, and whether before or after it. `journal`: while it is removed.
+PLACES = [(1, 0, "*_overlay.png", "after"), (1, 0, "0*.jsonl", "after"), (2, 0, "scoring.json", "after"), (2, 0, "*_mask.png", "before"),
+          (2, 0, "0*.jsonl", "before"), (2, 0, "0*.jsonl", "after"), (2, 0, "scores.jsonl", "after"), (2, 0, "scores.csv", "after"), (2, 0, "journal", "after"),
+          (2, 1, "0*.jsonl", "before"), (2, 1, "0*.jsonl", "after")]
 
 
 def start(score: Callable[[], int], count: int, prepare: Callable[[int], None] = lambda rank: None) -> list[int]:
@@ -91,14 +91,14 @@ def main(model: Path, images: Path, folder: Path) -> list[dict]:
 
     assert end(run(folder / "straight", 1)) == [0]
     expected, rows = digests(folder / "straight"), []
-    for number, (victim, name, when) in enumerate(PLACES):
+    for number, (count, victim, name, when) in enumerate(PLACES):
         out = folder / str(number)
-        pids = run(out, 2, lambda rank: die_at(name, when) if rank == victim else hold_back())
+        pids = run(out, count, lambda rank: die_at(name, when) if rank == victim else hold_back())
         ended = end([pids.pop(victim)])
         others = [] if victim == 0 else end(pids)  # where the main process is dead, the other one may still be at work: go on beside it
         resumed = end(run(out, 1 + number % 3))
         others = others or end(pids)
-        rows.append({"where": f"process {victim} {when} {name}", "killed": ended == [-signal.SIGKILL], "others": others[0], "resumed": resumed,
+        rows.append({"where": f"process {victim} of {count} {when} {name}", "killed": ended == [-signal.SIGKILL], "others": others, "resumed": resumed,
                      "equal": digests(out) == expected, "folders": sorted(path.name for path in out.iterdir() if path.is_dir())})
     return rows
 
