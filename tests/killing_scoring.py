@@ -1,7 +1,8 @@
 """Score in several processes, kill one of them, score on with another number: in forks of one warm process, so that a kill costs no
 interpreter start. `test_scoring.py` calls this as a program; the forks get the environment that `torchrun` would give them.
 
-Prints a JSON list: for each kill, where it struck and whether everything in the folder is at last what one uninterrupted process writes.
+Prints JSON: which process scored which chunk where none was killed; for each kill, where it struck and whether everything in the folder is
+at last what one uninterrupted process writes.
 """
 
 import json
@@ -70,16 +71,17 @@ def die_at(name: str, when: str) -> None:
     os.replace, shutil.rmtree = replace, rmtree
 
 
-def hold_back() -> None:
-    """Leave this process the later chunks, so that the other one has some, too."""
-    def score_chunk(*arguments, whole=scoring._score_chunk):
+def slow_down(say: Callable[[str], None] = lambda name: None) -> None:
+    """Make this process take its time for a chunk, so that another one has some, too."""
+    def score_chunk(detector, paths, *rest, whole=scoring._score_chunk):
+        say(paths[0].stem)
         time.sleep(0.1)
-        return whole(*arguments)
+        return whole(detector, paths, *rest)
     scoring._score_chunk = score_chunk
 
 
-def main(model: Path, images: Path, folder: Path) -> list[dict]:
-    """A kill at each place."""
+def main(model: Path, images: Path, folder: Path) -> dict[str, list]:
+    """Two processes undisturbed, then a kill at each place."""
     scoring.CHUNK = 4  # many chunks of few images
     detector, paths = RadarDetector.from_pretrained(model), sorted(images.iterdir())
 
@@ -91,16 +93,22 @@ def main(model: Path, images: Path, folder: Path) -> list[dict]:
 
     assert end(run(folder / "straight", 1)) == [0]
     expected, rows = digests(folder / "straight"), []
+
+    def write_down(rank: int) -> None:
+        file = (folder / "chunks").open("a", buffering=1)
+        slow_down(lambda name: file.write(f"{rank} {name}\n"))
+
+    assert end(run(folder / "two", 2, write_down)) == [0, 0] and digests(folder / "two") == expected
     for number, (count, victim, name, when) in enumerate(PLACES):
         out = folder / str(number)
-        pids = run(out, count, lambda rank: die_at(name, when) if rank == victim else hold_back())
+        pids = run(out, count, lambda rank: die_at(name, when) if rank == victim else slow_down())
         ended = end([pids.pop(victim)])
         others = [] if victim == 0 else end(pids)  # where the main process is dead, the other one may still be at work: go on beside it
         resumed = end(run(out, 1 + number % 3))
         others = others or end(pids)
         rows.append({"where": f"process {victim} of {count} {when} {name}", "killed": ended == [-signal.SIGKILL], "others": others, "resumed": resumed,
                      "equal": digests(out) == expected, "folders": sorted(path.name for path in out.iterdir() if path.is_dir())})
-    return rows
+    return {"chunks": (folder / "chunks").read_text().splitlines(), "kills": rows}
 
 
 if __name__ == "__main__":

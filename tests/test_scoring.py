@@ -163,7 +163,9 @@ def test_any_process_may_be_killed_and_any_number_goes_on(model, tmp_path):
     _folder(tmp_path / "in", 10)
     done = subprocess.run([sys.executable, str(Path(__file__).with_name("killing_scoring.py")), str(model), str(tmp_path / "in"), str(tmp_path)],
                           env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
-    rows = json.loads(done.stdout)
+    said = json.loads(done.stdout)
+    rows, shares = said["kills"], [line.split() for line in said["chunks"]]
+    assert {rank for rank, _ in shares} == {"0", "1"} and sorted(name for _, name in shares) == ["00000", "00004", "00008"], "shared, none twice"
     assert len(rows) == 11 and [row for row in rows if not row["killed"] or not row["equal"] or any(row["resumed"])] == []
     assert {tuple(row["folders"]) for row in rows} == {("masks", "overlays")}, "the journal is gone, also where a process outlived its run"
     assert [row for row in rows if row["others"] != [1] and "process 1 of 2" in row["where"]] == [], "the main process does not wait for ever"
