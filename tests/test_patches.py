@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radar_nb.patches import cut_patches, map_in_tiles, merge_patches, patch_starts, random_patches, tile_spans, tile_weights
@@ -13,6 +13,7 @@ def layouts(draw):
     return size, stride, draw(st.integers(size, 40)), draw(st.integers(size, 40)), draw(st.sampled_from([1, 3])), draw(st.integers(1, 3))
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(layouts())
 def test_cut_then_merge_is_the_identity(layout):
     size, stride, height, width, channels, count = layout
@@ -22,6 +23,7 @@ def test_cut_then_merge_is_the_identity(layout):
     torch.testing.assert_close(merge_patches(patches, height, width, stride), images)
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(layouts())
 def test_patches_cover_every_pixel_and_stay_inside(layout):
     size, stride, length, *_ = layout
@@ -49,6 +51,7 @@ def tilings(draw):
     return draw(st.integers(1, 400)), tile, overlap, grid
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(tilings())
 def test_tiles_cover_a_side_overlap_and_fade_into_each_other(tiling):
     length, tile, overlap, grid = tiling
