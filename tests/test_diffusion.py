@@ -108,7 +108,7 @@ def test_tiles_leave_no_seam_and_the_features_of_the_whole_image(released_unet):
     whole, tiled, bare = sobel(), sobel(tile=tile), sobel(tile=tile, halo=0)
     assert abs(share(tiled) / share(whole) - 1) <= 0.05 < share(bare) / share(whole) - 1
     off = np.abs(extract_features(tiled, 17) / extract_features(whole, 17) - 1)[0]
-    assert off[0] <= 0.01 and off[1] <= 0.05
+    assert off[0] <= 0.01 and off[1] <= 0.06
 
 
 @pytest.mark.parametrize(("arguments", "named"), [
