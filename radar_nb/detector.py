@@ -116,8 +116,8 @@ class RadarDetector(OutlierMixin, BaseEstimator):
             if len(images) < held_out + 1:
                 raise InputError(f"images: {len(images)} found; give at least 3, two of them to calibrate on")
             order = np.random.default_rng(self.random_state).permutation(len(images))
-            self.unet_ = train([images[i] for i in order[held_out:]], self._training(), progress=False).unet
-            images = [images[i] for i in order[:held_out]]
+            learnt, images = ([images[i] for i in part] for part in (order[held_out:], order[:held_out]))
+            self.unet_ = train(learnt, self._training(), progress=False, calibrate=images if self._training().patience else None).unet
         else:
             self.unet_ = self.unet
         self.channels_ = image_channels(self.unet_)

@@ -227,6 +227,8 @@ def test_patience_needs_images_to_calibrate_on(images):
         train(images, WORSE, progress=False, calibrate=[])
     with pytest.raises(InputError, match="patience=-1"):
         replace(TINY, patience=-1)
+    detector = RadarDetector(training=replace(WORSE, steps=3, learning_rate=1e-3), calibration_points=10).fit(images)
+    assert detector.unet_ is not None, "a detector gives the images that it holds out"
 
 
 # Four channels a group, as by default. In TINY each channel is a group of its own: a bias before it changes nothing, so its gradient is
