@@ -125,9 +125,8 @@ def bench(kit: Kit, quick: bool = False) -> list[dict]:
         names = [name for name, method in METHODS.items() if method.calls <= 50 and name != "patchcore"]
         groups = ((forward_jobs(("folded", FAST), engines), 5), (score_jobs(("folded", FAST), engines), 5), (method_jobs(kit, names), 2))
     else:
-        tried = available(TRIED)
-        groups = ((forward_jobs(("plain",), engines, (1, 4)), 15),
-                  (forward_jobs(("folded", FAST), [*engines, *tried], (1, 4, 16)), 15),
+        groups = ((forward_jobs(("plain", "folded", FAST), engines, (1, 4, 16)), 15),
+                  (forward_jobs(("folded", FAST), available(TRIED)), 15),
                   (forward_jobs([name for name in NETWORKS if name not in ("plain", "folded", FAST)], engines), 15),
                   (score_jobs(("plain", "folded", FAST), engines, (1, 4, 16)), 15),
                   ([job for side in AREAS for job in score_jobs(("folded", FAST), ("torch",), side=side)], 3),

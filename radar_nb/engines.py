@@ -73,10 +73,11 @@ def make_engine(name: str, unet: UNet2DModel) -> UNet2DModel | Engine:
 
 def need(*packages: str) -> None:
     """Raise InputError that says what to install, where one of the packages is not there."""
-    import importlib.util
     for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise InputError(f"engine: the package {package} is not installed; `pip install \"radar-nb[fast]\"`, or `pip install {package}`")
+        try:
+            __import__(package)
+        except ImportError:
+            raise InputError(f"engine: the package {package} is not installed; `pip install {package}`, or `pip install -e \".[fast]\"`") from None
 
 
 def to_onnx(module: torch.nn.Module, example: torch.Tensor, name: str, outputs: Sequence[str], flat: Sequence[str] = ()) -> bytes:
