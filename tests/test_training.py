@@ -101,14 +101,14 @@ def test_patience_ends_where_nothing_was_better(losses, patience, ends):
     assert patience_ends(losses, 50, patience) == ends
 
 
-def test_where_patience_ends_the_learning_rate_falls_to_zero_over_a_quarter_of_the_steps_done():
+def test_where_patience_ends_the_learning_rate_falls_to_zero_over_a_tenth_of_the_steps_done():
     losses = [3.0, 2.0]
     schedule, cycle = Schedule(1000, 0.15, 50, 100, losses), [one_cycle(step / 1000, 0.15) for step in range(1001)]
     assert [schedule.rate(step) for step in range(1001)] == cycle and schedule.tail() == (1000, 1000)
     losses += [2.0, 2.0, 1.0]  # patience ended at 200; nothing that comes after changes that
-    assert schedule.tail() == (200, 250)
-    rates = [schedule.rate(step) for step in range(251)]
-    assert rates[:201] == cycle[:201] and rates[250] == pytest.approx(0) and all(a > b for a, b in zip(rates[200:], rates[201:]))
+    assert schedule.tail() == (200, 220)
+    rates = [schedule.rate(step) for step in range(221)]
+    assert rates[:201] == cycle[:201] and rates[220] == pytest.approx(0) and all(a > b for a, b in zip(rates[200:], rates[201:]))
     late = Schedule(1000, 0.15, 50, 100, [float(loss) for loss in range(17, 0, -1)] + [9.0, 9.0])
     assert late.tail() == (950, 1000) and late.rate(1000) == pytest.approx(0), "no room for the whole tail"
 
@@ -170,7 +170,7 @@ def test_bad_configs_are_named(images, change, named):
         train([], TINY)
 
 
-# A learning rate at which every step makes it worse, so that patience ends: in step 6, and training two steps later.
+# A learning rate at which every step makes it worse, so that patience ends: in step 6, and training one step later.
 WORSE = replace(TINY, steps=30, learning_rate=0.3, validate_every=2, patience=4)
 
 
@@ -178,9 +178,9 @@ def test_early_stop_is_exact_under_resume(images, tmp_path, monkeypatch):
     """Stopped before patience ended, and in the tail: the same losses, calibration losses, length and weights."""
     calibrate = [make_image("easy", 0, "calibrate", index, size=48)[0] for index in range(2)]
     straight = train(images, WORSE, tmp_path / "straight", progress=False, calibrate=calibrate)
-    assert len(straight.losses) == 8 and len(straight.calibration_losses) == 4
+    assert len(straight.losses) == 7 and len(straight.calibration_losses) == 4
     assert min(straight.calibration_losses) == straight.calibration_losses[0]
-    for stop in (5, 7):
+    for stop in (5, 6):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr("radar_nb.training.draw_batch", lambda *given, stop=stop: draw_batch(*given) if given[2] != stop else interrupt())
             train(images, WORSE, tmp_path / "broken", progress=False, calibrate=calibrate)
@@ -257,7 +257,7 @@ def test_two_processes_give_the_result_of_one(images, tmp_path):
                            str(script), str(tmp_path / "two")], cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True, timeout=120)
     said = sorted(done.stdout.splitlines())
     assert said[2:] == ["main", "other"], "two processes of one training, not two trainings"
-    assert said[:2] == ["8 steps"] * 2, "an early stop is the same one for all"
+    assert said[:2] == ["7 steps"] * 2, "an early stop is the same one for all"
     state = json.loads((tmp_path / "two" / "training.json").read_text())
     assert np.allclose(state["losses"], one.losses, rtol=0, atol=1e-6)
     assert np.allclose(state["calibration_losses"], one.calibration_losses, rtol=0, atol=1e-6) and len(one.calibration_losses) == 2
