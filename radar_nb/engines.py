@@ -8,9 +8,8 @@ bench` has a row for each, and the README says why they are not offered.
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from importlib import import_module
 
-import numpy as np
 import torch
 from diffusers import UNet2DModel
 from diffusers.models.unets.unet_2d import UNet2DOutput
@@ -75,7 +74,7 @@ def need(*packages: str) -> None:
     """Raise InputError that says what to install, where one of the packages is not there."""
     for package in packages:
         try:
-            __import__(package)
+            import_module(package)
         except ImportError:
             raise InputError(f"engine: the package {package} is not installed; `pip install {package}`, or `pip install -e \".[fast]\"`") from None
 
