@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu: sizes and settings")
     train.add_argument("--steps", type=int, help="training steps (default: the profile's)")
     train.add_argument("--network", help="which U-Net: plain, folded, narrow or others of radar_nb.networks (default: the profile's)")
+    train.add_argument("--patience", type=int, default=0, help="stop after so many steps without a better loss on calibration images (default: never)")
     train.add_argument("--sample-every", type=int, default=0, help="steps between pictures of samples")
     train.add_argument("--out", required=True, help="folder for the model")
     for command in (run, train):
@@ -107,12 +108,12 @@ def _train(args: argparse.Namespace) -> int:
     from radar_nb.training import TrainingStopped, is_main_process, train
     kit = Kit(args.profile, args.dataset, args.seed)
     config = with_network(args.network, kit.training) if args.network else kit.training
-    config = replace(config, steps=config.steps if args.steps is None else args.steps, sample_every=args.sample_every)
+    config = replace(config, steps=config.steps if args.steps is None else args.steps, sample_every=args.sample_every, patience=args.patience)
     if is_main_process():
         kit.data.check()
         print(kit.data, flush=True)
     try:
-        result = train(kit.data.train, config, args.out)
+        result = train(kit.data.train, config, args.out, calibrate=kit.data.calibrate if config.patience else None)
     except TrainingStopped as stopped:
         print(f"python -m radar_nb train: {stopped}", file=sys.stderr)
         return 143  # as a shell says it of a program that SIGTERM has ended
@@ -129,11 +130,13 @@ def _score(args: argparse.Namespace) -> int:
     from radar_nb.engines import make_engine
     from radar_nb.images import find_images
     from radar_nb.scoring import score_files
-    from radar_nb.training import is_main_process
+    from radar_nb.training import is_main_process, process_device
     detector = RadarDetector.from_pretrained(args.model)
     if args.engine:
         make_engine(args.engine, detector.unet_)  # says now what is missing
         detector.set_params(engine=args.engine)
+    if detector.engine == "torch":
+        detector.unet_.to(process_device())
     paths = [path for item in map(Path, args.images) for path in (find_images(item, inside=True) if item.is_dir() else [item])]
     failed = score_files(detector, paths, Path(args.out))
     if is_main_process():

@@ -138,6 +138,11 @@ def bench(kit: Kit, quick: bool = False) -> list[dict]:
         for row in rows[-len(jobs):]:
             print("{method:22} {engine:14} batch {batch:2}  {ms_median:9.1f} ms  {images_per_second:7.1f} images/s  {roof_share} of the roof".format_map(row),
                   flush=True)
+    for method in dict.fromkeys(row["method"] for row in rows if row["method"].startswith("score")):
+        mine = [row for row in rows if (row["method"], row["engine"], row["batch"]) == (method, "torch", 1)]
+        if len(mine) > 1:
+            power = exponent([row["height"] * row["width"] for row in mine], [row["ms_median"] for row in mine])
+            print(f"{method:22} the cost grows with the area to the power of {power:.2f}", flush=True)
     return rows
 
 

@@ -196,6 +196,11 @@ def is_main_process() -> bool:
     return Accelerator().is_main_process  # a PartialState would not see that ACCELERATE_USE_CPU is set
 
 
+def process_device() -> torch.device:
+    """The device of this process: its GPU, where there is one, else the CPU."""
+    return Accelerator().device
+
+
 def _fingerprint(images: list[torch.Tensor]) -> int:
     """A number that other training images would almost surely not have."""
     return functools.reduce(lambda crc, image: zlib.crc32(image.contiguous().numpy(), crc), images, 0)

@@ -12,6 +12,7 @@ from radar_nb import bench, networks
 from radar_nb.__main__ import main
 from radar_nb.bench import exponent, time_methods
 from radar_nb.comparison import read_csv
+from radar_nb.detector import RadarDetector
 from radar_nb.diffusion import build_unet
 from radar_nb.files import InputError
 from radar_nb.networks import NETWORKS, measure_networks, pareto_front, untrained, with_network
@@ -84,13 +85,15 @@ def test_bench_quick_has_a_row_for_everything(kit, tmp_path, monkeypatch, capsys
     assert "GFLOP/s" in capsys.readouterr().out
 
 
-def test_networks_are_trained_judged_on_calibration_images_and_kept(kit, tmp_path, capsys):
+def test_networks_are_trained_judged_on_calibration_images_and_kept(kit, monkeypatch):
+    monkeypatch.setattr(networks, "RECIPES", {"a": {"calibration_points": 20}, "b": {"timestep": 50, "calibration_points": 20}})
     rows = measure_networks([kit], ("folded", "fold4"))
-    assert [row["network"] for row in rows] == ["folded", "fold4"] and all(0 <= row[key] <= 1 for row in rows for key in ("pasted_auroc", "image_auroc"))
-    assert rows[0]["parameters"] != rows[1]["parameters"]
+    assert [row["network"] for row in rows[::2]] == ["folded", "fold4"] and all(0 <= row[key] <= 1 for row in rows for key in ("pasted_auroc", "image_auroc"))
+    assert rows[0]["parameters"] != rows[2]["parameters"]
     assert measure_networks([kit], ("folded", "fold4")) == rows == networks.collect_networks(kit.folder)
     kit.data = replace(kit.data, test=None)  # the choice cannot see a test image
-    assert networks.pasted_auroc(untrained("fold4"), with_network("fold4", kit.training), kit, most=4) >= 0
+    detector = RadarDetector(unet=untrained("fold4"), calibration_points=20)
+    assert networks.pasted_auroc(detector, kit, most=4) == networks.pasted_auroc(detector, kit, most=4) >= 0
 
 
 def test_every_network_can_be_built_and_an_unknown_one_is_named():
@@ -104,6 +107,12 @@ def test_every_network_can_be_built_and_an_unknown_one_is_named():
 def test_the_pareto_front_is_what_no_other_beats():
     costs, gains = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 2}, {"a": 0.5, "b": 0.9, "c": 0.8, "d": 0.95, "e": 0.7}
     assert pareto_front(costs, gains) == ["a", "b", "d"]
+
+
+def test_a_recipe_is_chosen_on_pasted_defects_whatever_the_test_images_say():
+    rows = [{"dataset": "d", "network": "n", "recipe": recipe, "seed": seed, "pasted_auroc": pasted, "image_auroc": auroc}
+            for recipe, pasted, auroc in (("a", 0.7, 0.99), ("b", 0.8, 0.5)) for seed in (0, 1)]
+    assert networks.chosen(rows, "d", "n") == {"recipe": "b", "seeds": 2, "pasted_auroc": pytest.approx(0.8), "image_auroc": 0.5}
 
 
 def test_the_exponent_of_a_power_law():
