@@ -10,23 +10,21 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
-from radar_nb.comparison import METHODS, fit_method
+from radar_nb.comparison import METHODS, read_tables
 from radar_nb.datasets import Sizes, load_dataset
 from radar_nb.detector import RadarDetector
 from radar_nb.diffusion import fold_factor
 from radar_nb.engines import TRIED, Int8UNet, make_engine, need
 from radar_nb.figures import ACCENT, ANOMALOUS, NEUTRAL, NORMAL, new_figure
 from radar_nb.files import InputError, whole_file
-from radar_nb.networks import FAST, NETWORKS, pareto_front, untrained
+from radar_nb.networks import FAST, NETWORKS, RECIPES, pareto_front, untrained
 from radar_nb.pretrained import Unavailable
 from radar_nb.profiles import Kit
 from radar_nb.stopwatch import Job, count_gflop, gemm_roof, measure, rows_of
 
 SIDE = 256          # pixels a side of the images of `forward` and `score` rows
-AREAS = (128, 512, 1024, 2048)  # other sides, for the cost against image area
-MANY_CALLS = 10     # a method with more U-Net calls an image is timed with a few calibration images, and has no AUROC here
+AREAS = (128, 512, 1024)  # other sides, for the cost against image area
 
 
 def available(engines: Iterable[str]) -> list[str]:
@@ -72,49 +70,54 @@ def _inferring(unet, x: torch.Tensor) -> Callable:
     return call
 
 
-def score_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequence[int] = (1,), side: int = SIDE) -> list[Job]:
-    """RADAR's `score_samples` of uint8 images: scaling, U-Net, Sobel, both norms and the forest. Weights are random: they do not change the time."""
+def score_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequence[int] = (1,), side: int = SIDE, recipe: str = "t = 200") -> list[Job]:
+    """RADAR's `score_samples` of uint8 images: scaling, U-Net, Sobel, both norms and the forest, or another of `networks.RECIPES`.
+
+    Weights are random: they do not change the time.
+    """
+    more = "" if recipe == "t = 200" else f", {recipe}"
     data = load_dataset("printed", Sizes(train=1, calibrate=max(4, *batches), side=side))
     images, jobs = list(data.calibrate), []
     for network in networks:
         unet, gflop = untrained(network).to(memory_format=torch.channels_last), None
         for engine in engines:
-            detector = RadarDetector(unet=unet, engine=engine, batch_size=max(batches), calibration_points=50).fit(images[:4])
+            detector = RadarDetector(unet=unet, engine=engine, batch_size=max(batches), calibration_points=50,
+                                     **RECIPES[recipe]).fit(images[:4])
             gflop = gflop or count_gflop(lambda detector=detector: detector.score_samples(images[:1]))
-            jobs += [Job(f"score {network}", engine, lambda _, detector=detector, batch=batch: detector.score_samples(images[:batch]),
+            jobs += [Job(f"score {network}{more}", engine, lambda _, detector=detector, batch=batch: detector.score_samples(images[:batch]),
                          side, side, batch, gflop=gflop) for batch in batches]
     return jobs
 
 
-def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS), fitted: Mapping = MappingProxyType({}), judge: bool = False) -> list[Job]:
+def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS), fitted: Mapping = MappingProxyType({})) -> list[Job]:
     """The methods of the comparison on the kit's test images, one at a time; a method that cannot be had here is left out with a word.
 
-    Thresholds do not change a method's time: two calibration images are enough where it is not among the `fitted` ones and not to be
-    judged. `judge` gives those with few U-Net calls their image AUROC.
+    Thresholds do not change a method's time: two calibration images are enough where it is not among the `fitted` ones. The image AUROC is
+    that of `results/comparison.csv`, where the method was measured on this data set, seed and profile.
     """
     if torch.cuda.is_available():
         kit.unet.to("cuda")
     images, jobs = list(kit.data.test[:50]), []
+    key = kit.data.name, kit.seed, kit.profile
+    known = {row["method"]: row["metrics"]["image_auroc"] for row in read_tables() if (row["dataset"], row["seed"], row["profile"]) == key}
     for name in names:
-        judged = judge and METHODS[name].calls <= MANY_CALLS
         try:
-            detector = fitted.get(name) or (fit_method(name, kit) if judged else METHODS[name].build(kit, kit.data.calibrate[:2]))
+            detector = fitted.get(name) or METHODS[name].build(kit, kit.data.calibrate[:2])
         except Unavailable as error:
             print(f"{name:14} left out: {error}", flush=True)
             continue
-        auroc = float(roc_auc_score(kit.data.labels, -detector.score_samples(kit.data.test))) if judged else None
         unet = getattr(detector, "unet_", None)
         jobs.append(Job(name, "torch" if unet is not None else "numpy",
                         lambda number, detector=detector: list(detector.inspect([images[number % len(images)]])),
-                        *images[0].shape[:2], device=unet.device.type if unet is not None else "cpu", image_auroc=auroc))
+                        *images[0].shape[:2], device=unet.device.type if unet is not None else "cpu", image_auroc=known.get(name)))
     return jobs
 
 
 def time_methods(kit: Kit, names: Sequence[str] = tuple(METHODS), rounds: int = 5, fitted: Mapping = MappingProxyType({})) -> list[dict]:
-    """Rows of `bench.csv` of some methods, on the kit's test images."""
+    """Rows of `bench.csv` of some methods, on the kit's test images, without their FLOP."""
     jobs = method_jobs(kit, names, fitted)
-    measure(jobs, rounds)
-    return rows_of(jobs, gemm_roof())
+    measure(jobs, rounds, flop=False)
+    return rows_of(jobs, roof=1.0)
 
 
 def bench(kit: Kit, quick: bool = False) -> list[dict]:
@@ -125,12 +128,14 @@ def bench(kit: Kit, quick: bool = False) -> list[dict]:
         names = [name for name, method in METHODS.items() if method.calls <= 50 and name != "patchcore"]
         groups = ((forward_jobs(("folded", FAST), engines), 5), (score_jobs(("folded", FAST), engines), 5), (method_jobs(kit, names), 2))
     else:
-        groups = ((forward_jobs(("plain", "folded", FAST), engines, (1, 4, 16)), 15),
-                  (forward_jobs(("folded", FAST), available(TRIED)), 15),
-                  (forward_jobs([name for name in NETWORKS if name not in ("plain", "folded", FAST)], engines), 15),
-                  (score_jobs(("plain", "folded", FAST), engines, (1, 4, 16)), 15),
+        groups = ((forward_jobs([name for name in NETWORKS if name not in ("folded", FAST)], engines), 11),
+                  (forward_jobs(("folded", FAST), engines, (1, 8)), 11),
+                  (forward_jobs((FAST,), available(TRIED)), 11),
+                  (score_jobs(("plain",), engines), 11),
+                  (score_jobs(("folded", FAST), engines, (1, 8)), 11),
+                  (score_jobs(("folded", FAST), engines, recipe="two timesteps"), 11),
                   ([job for side in AREAS for job in score_jobs(("folded", FAST), ("torch",), side=side)], 3),
-                  (method_jobs(kit, judge=True), 10))
+                  (method_jobs(kit), 5))
     rows = []
     for jobs, rounds in groups:
         measure(jobs, rounds)

@@ -34,7 +34,6 @@ NETWORKS: Mapping[str, Mapping] = MappingProxyType({
     "fold4": {"fold": 4},
     "fold4_no_attention": {"fold": 4, "attention": False},
     "fold4_wide": {"fold": 4, "widths": (64, 64, 64)},
-    "fold4_long": {"fold": 4, "steps": 3200},       # a step costs a quarter of one of `folded`
     "fold4_patch64": {"fold": 4, "patch_size": 64, "steps": 1600, "batch_size": 16},
 })
 

@@ -1,5 +1,6 @@
 """A stopwatch: jobs measured in turns, their FLOP counted, and what the machine could do at best."""
 
+import gc
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -54,20 +55,26 @@ def count_gflop(call: Callable[[], object]) -> float:
 
 @contextmanager
 def peak_memory(job: Job):
-    """Keep the largest memory of the process (of PyTorch on a GPU) in MB meanwhile as `job.peak_mb`; NaN where the system does not tell."""
+    """Keep as `job.peak_mb` how many MB more than before were in use at most meanwhile: of the process, or of PyTorch on a GPU.
+
+    What an earlier job has left for reuse does not count. NaN where the system does not tell (it does on Linux).
+    """
+    before = _memory(job.device, "VmRSS")
     if job.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        yield
-        job.peak_mb = torch.cuda.max_memory_allocated() / 2**20
-        return
+    elif not math.isnan(before):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is resident now
+    yield
+    job.peak_mb = _memory(job.device, "VmHWM") - before
+
+
+def _memory(device: str, which: str) -> float:
+    if device == "cuda":
+        return (torch.cuda.max_memory_allocated() if which == "VmHWM" else torch.cuda.memory_allocated()) / 2**20
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew from what is resident now
-        yield
-        status = Path("/proc/self/status").read_text()
-        job.peak_mb = int(status.split("VmHWM:")[1].split()[0]) / 1024
+        return int(Path("/proc/self/status").read_text().split(f"{which}:")[1].split()[0]) / 1024
     except OSError:
-        yield
-        job.peak_mb = math.nan
+        return math.nan
 
 
 def _time(job: Job, number: int) -> None:
@@ -78,14 +85,17 @@ def _time(job: Job, number: int) -> None:
     job.ms.append(1000 * (time.perf_counter() - began))
 
 
-def measure(jobs: Sequence[Job], rounds: int) -> None:
-    """Fill in the times of all jobs: after a warm-up, in turns, so that what else the machine does meanwhile is spread over all."""
+def measure(jobs: Sequence[Job], rounds: int, flop: bool = True) -> None:
+    """Fill in the times of all jobs: after a warm-up, in turns, so that what else the machine does meanwhile is spread over all.
+
+    `flop` counts the GFLOP of those that have none, where PyTorch does the work; that costs one more call.
+    """
     for job in jobs:
+        gc.collect()
         with peak_memory(job):
             _time(job, 0)
-        if job.gflop is None and job.engine == "torch":
+        if flop and job.gflop is None and job.engine == "torch":
             job.gflop = count_gflop(lambda job=job: job.call(0)) / job.batch
-        _time(job, 0)
         job.ms.clear()
     for number in range(rounds):
         for job in jobs:
