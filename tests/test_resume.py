@@ -196,7 +196,7 @@ def test_two_runs_at_once_in_one_folder(tmp_path):
 
 @pytest.mark.parametrize(("error", "status"), [(StorageError("out: no room left on the disk"), 1), (TrainingStopped("out: stopped after step 3"), 143)])
 def test_the_command_says_it_in_one_line(tmp_path, monkeypatch, capsys, error, status):
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise error
 
     monkeypatch.setattr(training, "train", fail)
