@@ -15,7 +15,7 @@ from radar_nb.comparison import METHODS, read_tables
 from radar_nb.datasets import Sizes, load_dataset
 from radar_nb.detector import RadarDetector
 from radar_nb.diffusion import fold_factor
-from radar_nb.engines import TRIED, Int8UNet, make_engine, need
+from radar_nb.engines import ENGINES, TRIED, Int8UNet, make_engine, need
 from radar_nb.figures import ACCENT, ANOMALOUS, NEUTRAL, NORMAL, new_figure
 from radar_nb.files import InputError, whole_file
 from radar_nb.networks import FAST, NETWORKS, RECIPES, pareto_front, untrained
@@ -32,7 +32,7 @@ def available(engines: Iterable[str]) -> list[str]:
     found = []
     for engine in engines:
         try:
-            need(*(TRIED[engine][1] if engine in TRIED else ("onnx", "onnxruntime") if engine == "onnx" else ()))
+            need(*(TRIED[engine][1] if engine in TRIED else ENGINES[engine]))
             found.append(engine)
         except InputError as error:
             print(f"{engine:14} left out: {error}", flush=True)

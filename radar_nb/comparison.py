@@ -68,14 +68,14 @@ START = 100
 # anomalous, and a distance ranks images that lie beyond every calibration image, which a forest cannot. Chosen on calibration images
 # with pasted defects: the window and its quantile too, and, on those of `mvtec_tile_192`, the two timesteps and the local norm alone.
 MENDED = {"decision": "mahalanobis", "one_sided": True, "border": 4}
+TWO_TIMESTEPS = {"map_kind": "covariance", "timestep": (25, 200), "local_quantile": 0.995, "decision": "local_norm", "border": MENDED["border"]}
 METHODS = {
     "radar": Method("RADAR (noise-free reading)", "RADAR", 1, _radar()),
     "radar_residual": Method("RADAR (residual reading)", "RADAR", 1, _radar(reading="residual")),
     "radar_predicted": Method("RADAR (predicted reading)", "RADAR", 1, _radar(reading="predicted")),
     "radar_one_sided": Method("RADAR, mended: one-sided distance", "RADAR, mended", 1, _radar(**MENDED)),
     "radar_covariance": Method("RADAR, mended: local covariance", "RADAR, mended", 1, _radar(map_kind="covariance", **MENDED)),
-    "radar_two_timesteps": Method("RADAR, mended: two timesteps", "RADAR, mended", 2, _radar(
-        map_kind="covariance", timestep=(25, 200), local_quantile=0.995, decision="local_norm", border=MENDED["border"])),
+    "radar_two_timesteps": Method("RADAR, mended: two timesteps", "RADAR, mended", 2, _radar(**TWO_TIMESTEPS)),
     "radar_standardised": Method("RADAR, mended: rows and columns", "RADAR, mended", 1,
                                  _radar(standardise=True, window=3, local_quantile=0.995, **MENDED)),
     "ddim10": Method("DDIM reconstruction, 10 steps", "reconstruction", 10, _diffusion(Reconstruction, start=START, steps=10)),

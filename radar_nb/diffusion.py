@@ -57,7 +57,7 @@ def _config(unet: torch.nn.Module):
     return getattr(unet, "module", unet).config  # with several processes, the U-Net sits in a wrapper's `module`
 
 
-def _grid(unet: UNet2DModel) -> int:
+def grid_size(unet: UNet2DModel) -> int:
     """Sides of an image must be multiples of this: folded, then halved at each level after the first."""
     return fold_factor(unet) * 2 ** (len(_config(unet).block_out_channels) - 1)
 
@@ -71,7 +71,7 @@ def predict_noise(unet: UNet2DModel, x: torch.Tensor, timestep: int | torch.Tens
     Returns:
         `(N, C, H, W)`.
     """
-    fold, grid = fold_factor(unet), _grid(unet)
+    fold, grid = fold_factor(unet), grid_size(unet)
     height, width = x.shape[-2:]
     padding = (0, -width % grid, 0, -height % grid)
     if any(padding):
@@ -136,7 +136,7 @@ def noise_map(unet: UNet2DModel, x0: torch.Tensor, timestep: int, reading: str =
 
     if stride is None:
         side = max(x.shape[-2:]) if tile is None else tile
-        predicted = map_in_tiles(lambda part: predict_noise(unet, part, timestep), x, side, 2 * halo, _grid(unet))
+        predicted = map_in_tiles(lambda part: predict_noise(unet, part, timestep), x, side, 2 * halo, grid_size(unet))
     else:
         patches = cut_patches(x, patch_size, stride)
         maps = torch.cat([predict_noise(unet, part, timestep) for part in patches.flatten(0, 1).split(batch_size)])

@@ -16,7 +16,7 @@ from diffusers.models.unets.unet_2d import UNet2DOutput
 
 from radar_nb.files import InputError
 
-ENGINES = ("torch", "onnx")
+ENGINES: Mapping[str, tuple[str, ...]] = {"torch": (), "onnx": ("onnx", "onnxruntime")}  # and the packages that each needs
 OPSET = 18
 
 
@@ -52,8 +52,8 @@ class OnnxUNet(Engine):
         return torch.from_numpy(session.run(None, {"x": x.cpu().contiguous().numpy()})[0]).to(x.device)
 
     def _model(self, timestep: int) -> bytes:
-        fold = 2 ** len(self.config.block_out_channels)
-        return to_onnx(_AtTimestep(self.unet, timestep), torch.zeros(2, self.config.in_channels, 2 * fold, 3 * fold), "x", ("eps",))
+        side = 2 ** len(self.config.block_out_channels)
+        return to_onnx(_AtTimestep(self.unet, timestep), torch.zeros(2, self.config.in_channels, 2 * side, 3 * side), "x", ("eps",))
 
 
 def make_engine(name: str, unet: UNet2DModel) -> UNet2DModel | Engine:
@@ -64,10 +64,8 @@ def make_engine(name: str, unet: UNet2DModel) -> UNet2DModel | Engine:
     """
     if name not in ENGINES:
         raise InputError(f"engine={name!r}: choose one of {', '.join(ENGINES)}")
-    if name == "torch":
-        return unet
-    need("onnx", "onnxruntime")
-    return OnnxUNet(unet)
+    need(*ENGINES[name])
+    return unet if name == "torch" else OnnxUNet(unet)
 
 
 def need(*packages: str) -> None:

@@ -16,7 +16,7 @@ from scipy import stats
 
 from radar_nb.datasets import Dataset
 from radar_nb.detector import RadarDetector
-from radar_nb.diffusion import READINGS, add_noise, fold_factor, make_scheduler, noise_map, predict_noise, reverse_step
+from radar_nb.diffusion import READINGS, add_noise, grid_size, make_scheduler, noise_map, predict_noise, reverse_step
 from radar_nb.features import gaussian_statistics
 from radar_nb.figures import ACCENT, ANOMALOUS, NORMAL
 from radar_nb.forest import QuickIsolationForest
@@ -147,7 +147,7 @@ def explore_attention(unet: UNet2DModel, image: np.ndarray) -> Explorer:
     layers = attention_layers(unet)
     if not layers:
         raise ValueError("unet: no attention layer found; build it with attention=True")
-    grid = fold_factor(unet) * 2 ** (len(unet.config.block_out_channels) - 1)  # pixels a side that one place stands for
+    grid = grid_size(unet)  # pixels a side that one place stands for
     rows, columns = (-(-side // grid) for side in image.shape[:2])
     side = grid * magnification(image.shape)
     weights_of = lru_cache(lambda t, layer: attention_weights(unet, to_tensor(image)[None], t, layer))

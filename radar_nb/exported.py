@@ -6,7 +6,7 @@ import torch
 from diffusers import UNet2DModel
 from torch.nn import functional as F
 
-from radar_nb.diffusion import fold_factor, image_channels
+from radar_nb.diffusion import fold_factor, grid_size, image_channels
 from radar_nb.engines import to_onnx
 from radar_nb.files import whole_file
 
@@ -40,7 +40,7 @@ class RadarGraph(torch.nn.Module):
 
 def write_onnx(path: str | Path, unet: UNet2DModel, timestep: int, window: int) -> None:
     """Write `RadarGraph` of a U-Net as an ONNX file. Raises InputError where onnx is not installed."""
-    grid = fold_factor(unet) * 2 ** (len(unet.config.block_out_channels) - 1)
+    grid = grid_size(unet)
     side = grid * -(-max(window, 2 * grid) // grid)
     example = torch.zeros(2, image_channels(unet), side, side + grid)
     model = to_onnx(RadarGraph(unet, timestep, window).eval(), example, "image", OUTPUTS, flat=("features",))

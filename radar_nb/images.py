@@ -97,10 +97,13 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write `(H, W)` or `(H, W, 3)`, bool, uint8 or float in [0, 1], as the file type that `path` ends in; whole or not at all."""
-    if image.dtype != np.uint8:
-        image = np.round(255 * np.clip(image.astype(float), 0, 1)).astype(np.uint8)
     with whole_file(path, durable=False) as work:
-        Image.fromarray(image).save(work)
+        Image.fromarray(as_uint8(image if image.dtype == np.uint8 else image.astype(float))).save(work)
+
+
+def as_uint8(image: np.ndarray) -> np.ndarray:
+    """An image, uint8 or float in [0, 1], as uint8; what lies outside is clipped."""
+    return image if image.dtype == np.uint8 else np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
 
 
 def resize(image: np.ndarray, longest_side: int | None) -> np.ndarray:

@@ -22,6 +22,7 @@ from PIL import ImageChops, ImageDraw, ImageFont
 from traitlets import Unicode
 
 from radar_nb.figures import HEAT, NOISE_MAP, NORMAL, new_figure, small_png
+from radar_nb.images import as_uint8
 
 SIDE = 512  # pixels of a picture's longest side; a browser shows it at half that size, so it is sharp on any screen
 
@@ -35,7 +36,7 @@ def png(picture: PIL.Image.Image) -> bytes:
 
 def enlarged(pixels: np.ndarray, side: int = SIDE) -> PIL.Image.Image:
     """`(H, W)` or `(H, W, 3)`, uint8 or float in [0, 1], as an RGB picture of about `side` pixels; whole pixels, nothing smoothed."""
-    pixels = pixels if pixels.dtype == np.uint8 else np.round(255 * np.clip(pixels, 0, 1)).astype(np.uint8)
+    pixels = as_uint8(pixels)
     picture, factor = PIL.Image.fromarray(pixels).convert("RGB"), magnification(pixels.shape, side)
     return picture.resize((picture.width * factor, picture.height * factor), PIL.Image.Resampling.NEAREST)
 

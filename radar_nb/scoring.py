@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from radar_nb.detector import RadarDetector
 from radar_nb.files import InputError, locked, whole_file, write_json, write_text
-from radar_nb.images import load_images, write_image
+from radar_nb.images import as_uint8, load_images, write_image
 from radar_nb.saved import read_json
 
 CHUNK = 64  # images in a journal file; a batch never crosses it, so a score does not depend on where a run stopped
@@ -106,7 +106,7 @@ def _score_chunk(detector: RadarDetector, paths: Sequence[Path], names: Sequence
 
 def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The image as `(H, W, 3)` uint8 with the mask's outline in orange-red, as thick as can be seen at the image's size."""
-    photo = image if image.dtype == np.uint8 else np.round(255 * image).astype(np.uint8)
+    photo = as_uint8(image)
     photo = np.repeat(photo[..., None], 3, axis=2) if photo.ndim == 2 else photo.copy()
     thick = max(1, round(max(mask.shape) / 400))
     photo[ndimage.binary_dilation(mask, iterations=thick) & ~mask] = OUTLINE
