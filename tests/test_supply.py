@@ -31,7 +31,7 @@ def test_the_licence_of_every_pinned_package_is_listed():
 
 def test_the_weekly_workflow_says_what_the_kit_understands():
     assert WEEKLY[True]["schedule"] and WEEKLY["permissions"] == {"contents": "read"}
-    assert any("pip_audit" in line and "constraints.txt" in line for line in steps("audit"))
+    assert any("pip_audit --strict" in line and "constraints.txt" in line for line in steps("audit"))
     assert "continue-on-error" not in WEEKLY["jobs"]["audit"]
     for job in ("newest", "addresses"):
         assert WEEKLY["jobs"][job]["continue-on-error"] is True and any("::warning::" in line for line in steps(job))
