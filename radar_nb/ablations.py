@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from radar_nb.detector import RadarDetector
 from radar_nb.diffusion import READINGS
 from radar_nb.features import patch_normality
-from radar_nb.metrics import bootstrap_interval, judge
+from radar_nb.metrics import auroc, bootstrap_interval, f1, judge
 from radar_nb.profiles import Kit
 from radar_nb.training import train
 
@@ -85,12 +85,11 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
     scores = -np.array([finding["score"] for finding in findings])
     anomalous = ~np.array([finding["normal"] for finding in findings])
     labels = kit.data.labels
-    auroc = bootstrap_interval(roc_auc_score, labels, scores, repeats=500)
-    f1 = bootstrap_interval(f1_score, labels, anomalous, repeats=500)
+    (auroc_low, auroc_high), (f1_low, f1_high) = bootstrap_interval(auroc, labels, scores, repeats=500), bootstrap_interval(f1, labels, anomalous, repeats=500)
     return {"dataset": kit.data.name, "seed": kit.seed, "ablation": ablation, "value": variant.value,
             **{key: round(float(value), 4) for key, value in judge(findings, kit.data).items()},
-            "image_auroc_low": round(auroc[0], 4), "image_auroc_high": round(auroc[1], 4),
-            "f1_low": round(f1[0], 4), "f1_high": round(f1[1], 4), "seconds": round(time.perf_counter() - began, 1)}
+            "image_auroc_low": round(auroc_low, 4), "image_auroc_high": round(auroc_high, 4),
+            "f1_low": round(f1_low, 4), "f1_high": round(f1_high, 4), "seconds": round(time.perf_counter() - began, 1)}
 
 
 def ablate(kits: Iterable[Kit], names: Iterable[str] = tuple(ABLATIONS), progress: bool = True) -> list[dict]:

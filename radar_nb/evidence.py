@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import rankdata
 
 from radar_nb.comparison import METHODS, RESULTS, read_csv
 from radar_nb.datasets import NAMED
 from radar_nb.images import InputError
+from radar_nb.metrics import auroc, f1
 
 # The kinds of methods that the paper compares with, and those that came later, RADAR's nearest relatives; our recipes beyond the paper.
 RIVALS, NEAREST, MENDED = ("reconstruction", "statistical"), ("reconstruction-free",), ("RADAR, mended",)
@@ -28,18 +28,7 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-# Each takes labels and scores, or decisions, with the images along the last axis, so that a thousand draws are one call.
-
-
-def auroc(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve from ranks, ties counted half; `(..., N)` to `(...)`."""
-    positive, ranks = labels.sum(-1), rankdata(scores, axis=-1)
-    return ((ranks * labels).sum(-1) - positive * (positive + 1) / 2) / (positive * (labels.shape[-1] - positive))
-
-
-def f1(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
-    """F1 of decisions; 0 where nothing is found."""
-    return 2 * (labels & anomalous).sum(-1) / np.maximum(1, labels.sum(-1) + anomalous.sum(-1))
+# As `auroc` and `f1`: images along the last axis, so that a thousand draws are one call.
 
 
 def precision(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
+from scipy.stats import rankdata
 from sklearn import metrics
 
 
@@ -105,6 +106,20 @@ def judge(findings: Sequence[Mapping], data) -> dict[str, float]:
     if any(mask.any() for mask, _, _ in masked):
         result |= pixel_metrics(*zip(*masked, strict=True))
     return result
+
+
+# Each takes labels and scores, or decisions, with the images along the last axis, so that a thousand draws are one call.
+
+
+def auroc(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve from ranks, ties counted half; `(..., N)` to `(...)`."""
+    positive, ranks = labels.sum(-1), rankdata(scores, axis=-1)
+    return ((ranks * labels).sum(-1) - positive * (positive + 1) / 2) / (positive * (labels.shape[-1] - positive))
+
+
+def f1(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
+    """F1 of decisions; 0 where nothing is found."""
+    return 2 * (labels & anomalous).sum(-1) / np.maximum(1, labels.sum(-1) + anomalous.sum(-1))
 
 
 def bootstrap_interval(statistic: Callable[..., float], *arrays: np.ndarray, level: float = 0.95,

@@ -10,6 +10,8 @@ import numpy as np
 import opensimplex
 import torch
 
+SIDE = 512  # of the field that planes are cut from, at least
+
 
 @lru_cache(maxsize=2)
 def simplex_field(side: int, octaves: int = 6, wavelength: float = 64, decay: float = 0.8) -> torch.Tensor:
@@ -33,7 +35,7 @@ def simplex_noise(shape: tuple[int, ...], generator: torch.Generator | None = No
     Each plane is cut from one large field at a random place, and mirrored at random.
     """
     count, channels, height, width = shape
-    field = simplex_field(max(512, height, width))
+    field = simplex_field(max(SIDE, height, width))
 
     def draw(high: int) -> int:
         return int(torch.randint(high, (), generator=generator))

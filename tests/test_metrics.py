@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn import metrics as sk
 
-from radar_nb.metrics import aupro, best_f1, bootstrap_interval, image_metrics, pixel_metrics
+from radar_nb.metrics import auroc, aupro, best_f1, bootstrap_interval, image_metrics, pixel_metrics
 
 
 def test_image_metrics_by_hand():
@@ -80,11 +80,11 @@ def test_pixel_metrics_by_hand():
 
 def test_bootstrap_interval_covers_and_shrinks(rng):
     def auroc_interval(count):
-        labels = np.arange(count) % 2
-        return bootstrap_interval(sk.roc_auc_score, labels, rng.standard_normal(count) + labels, repeats=200)
+        labels = np.arange(count) % 2 == 1
+        return bootstrap_interval(auroc, labels, rng.standard_normal(count) + labels, repeats=200)
     intervals = [auroc_interval(60) for _ in range(20)]
     assert sum(low < 0.76 < high for low, high in intervals) >= 16  # Phi(1 / sqrt 2) = 0.76; nominal 19 of 20
     low, high = auroc_interval(2000)
     assert high - low < np.mean([h - l for l, h in intervals]) / 3
-    fixed = np.arange(40) % 2, np.arange(40.0)
-    assert bootstrap_interval(sk.roc_auc_score, *fixed, repeats=20) == bootstrap_interval(sk.roc_auc_score, *fixed, repeats=20)
+    fixed = np.arange(40) % 2 == 1, np.arange(40.0)
+    assert bootstrap_interval(auroc, *fixed, repeats=20) == bootstrap_interval(auroc, *fixed, repeats=20)
