@@ -60,6 +60,7 @@ class Learner:
     def __init__(self, accelerator: Accelerator, config: TrainingConfig, channels: int, history: History):
         torch.manual_seed(config.seed)
         unet = build_unet(channels, config.fold, config.widths, config.attention).to(memory_format=torch.channels_last)
+        _fix_key_biases(unet)
         optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, fused=True)
         self.plan = Schedule(config.steps, config.warmup, config.validate_every, config.patience, history.calibration_losses)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.plan.rate(step))
@@ -108,6 +109,15 @@ class Learner:
     def _loss(self, unet: torch.nn.Module, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.bf16):
             return diffusion_loss(unet, x0, eps, t, self.alphas_cumprod)
+
+
+def _fix_key_biases(unet: UNet2DModel) -> None:
+    """Leave the biases of the attention's keys as they began: they add the same to all logits of a query, which softmax takes away.
+
+    Their true gradient is zero. What is computed is rounding, which Adam would make as large a step as any.
+    """
+    for name, parameter in unet.named_parameters():
+        parameter.requires_grad_(not name.endswith("to_k.bias"))
 
 
 def _use_bf16(config: TrainingConfig, device: torch.device) -> bool:
