@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from radar_nb.files import InputError, StorageError
+from radar_nb.files import InputError, StorageError, one_line
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         """One line, and exit status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:

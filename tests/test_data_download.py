@@ -72,6 +72,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def reply(self, body, status=200, length=None, **headers):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.send_header("Connection", "close")  # else a client that is sent elsewhere may ask again where nobody listens any more
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()

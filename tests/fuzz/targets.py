@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from radar_nb.diffusion import build_unet, load_unet
 from radar_nb.exercises import EXERCISES, grade
 from radar_nb.files import InputError
 from radar_nb.images import SUFFIXES, read_image, read_mask
+from radar_nb.networks import with_network
 from radar_nb.profiles import REPOSITORY, Kit
 from radar_nb.saved import read_tensors
 from radar_nb.training import TrainingConfig
@@ -155,8 +157,8 @@ def record(data: bytes) -> None:
 
 
 def command_line(data: bytes) -> None:
-    """Arguments of `python -m radar_nb`, a line each; what names a data set is looked up."""
-    arguments = data.decode("utf-8", "replace").splitlines()
+    """Arguments of `python -m radar_nb`, a line each, a line of one byte being one of `_WORDS`; what is named is looked up."""
+    arguments = [line.decode("utf-8", "replace") if len(line) > 1 else _WORDS[ord(line) % len(_WORDS)] for line in data.split(b"\n") if line]
     try:
         with contextlib.redirect_stderr(io.StringIO()) as error, contextlib.redirect_stdout(io.StringIO()):
             args = _parser().parse_args(arguments)
@@ -164,7 +166,9 @@ def command_line(data: bytes) -> None:
         assert stop.code == 0 or (stop.code == 2 and len(error.getvalue().splitlines()) <= 1), error.getvalue()
         return
     if args.command in ("run", "train"):
-        Kit(args.profile, args.dataset, args.seed, FOLDER / "run")
+        kit = Kit(args.profile, args.dataset, args.seed, FOLDER / "run")
+        if args.command == "train":
+            with_network(args.network or "folded", replace(kit.training, steps=args.steps or 1, patience=args.patience))
 
 
 def _json_seeds(name: str) -> list[bytes]:
@@ -173,6 +177,11 @@ def _json_seeds(name: str) -> list[bytes]:
     return [whole, json.dumps(json.loads(whole)).encode(), *odd]
 
 
+# What an argument can be: commands, options, names that there are, and what may be mistaken for them.
+_WORDS = ("run", "train", "score", "notebooks", "compare", "ablate", "bench", "minutes", "claims", "grade", "figures", "--profile", "--dataset", "--datasets",
+          "--seed", "--seeds", "--steps", "--network", "--patience", "--sample-every", "--model", "--engine", "--out", "--methods", "--everything",
+          "--ablations", "--normality", "--quick", "--networks", "--run", "--results", "--help", "smoke", "cpu", "printed", "printed_hard", "texture", "fold4",
+          "folded", "0", "1", "-1", "2147483648", "1e3", "nan", "", " ", "..", "/", "--", "-", "--seed=0", "--se", "\0", "\u2028", "é\n", "%s", "a" * 300)
 _LINES = ["score", "--model", "m", "--out", "o", "a.png", "train", "run", "--dataset", "printed", "--seed", "1", "--profile", "smoke", "compare", "--methods", "pca"]
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
     "image": (image, _image_seeds),
@@ -185,7 +194,8 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = 
     "archive": (archive, _archive_seeds),
     "answer": (answer, lambda: [bytes([number, kind]) + b"12345678" for number in range(0, 40, 7) for kind in range(len(_ANSWERS))]),
     "record": (record, lambda: [b'{"01.1": {"solved": true, "tries": 2}}']),
-    "command_line": (command_line, lambda: ["\n".join(_LINES[:6]).encode(), "\n".join(_LINES[6:]).encode(), "\n".join(_LINES).encode()]),
+    "command_line": (command_line, lambda: ["\n".join(_LINES[:6]).encode(), "\n".join(_LINES[6:]).encode(), "\n".join(_LINES).encode(),
+                                    bytes([1, 10, 11, 10, 32, 10, 14, 10, 39, 10, 17, 10, 37, 10, 22, 10, 34]), bytes([0, 10, 12, 10, 46])]),
 }
 
 
