@@ -59,6 +59,11 @@ def save_checkpoint(out: str | Path, origin: dict, unet: torch.nn.Module, ema: E
         (work / "state.safetensors").write_bytes(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
         (work / "state.json").write_text(json.dumps(origin | history.as_dict()))
         write_checksums(work, ("state.json", "state.safetensors"))
+    prune(out)
+
+
+def prune(out: str | Path) -> None:
+    """Remove all checkpoints but the last two."""
     for old in _folders(out)[:-KEPT]:
         shutil.rmtree(old)
 

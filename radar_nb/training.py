@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from diffusers import UNet2DModel
 from tqdm.auto import tqdm
 
-from radar_nb.checkpoints import History, check_origin, load_checkpoint, save_checkpoint, sweep
+from radar_nb.checkpoints import History, check_origin, load_checkpoint, prune, save_checkpoint, sweep
 from radar_nb.diffusion import denoise, fold_factor, image_channels, load_unet, save_unet
 from radar_nb.files import InputError, locked, write_json
 from radar_nb.images import load_images, to_image, to_tensor, write_image
@@ -186,6 +186,7 @@ def _finish(learner: Learner, origin: dict, history: History, out: str | Path | 
     seconds = time.perf_counter() - began
     if out and learner.accelerator.is_main_process:
         save_unet(unet, out)
+        prune(Path(out))  # one that was killed after its last checkpoint has not come to it
         write_json(Path(out, "training.json"), origin | {"seconds": round(seconds, 1)} | history.as_dict(), indent=None)
     learner.accelerator.wait_for_everyone()
     return TrainingResult(unet, history.losses, seconds, history.calibration_losses)

@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import torch
 from conftest import TINY_RUN, tiny_images
+from tqdm.auto import tqdm
 
 from radar_nb import files, training
 from radar_nb.diffusion import denoise
@@ -59,25 +61,26 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def die_at(number: int) -> Callable[[], None]:
-    """Make the process kill itself instead of its `number`-th flush to disk or rename."""
+    """Make the process kill itself instead of its `number`-th flush to disk, rename or removal of a folder."""
     left = [number]
 
     def counted(call: Callable) -> Callable:
-        def wrapper(*arguments):
+        def wrapper(*arguments, **options):
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments)
+            return call(*arguments, **options)
         return wrapper
 
     def prepare() -> None:
-        files.sync, files.os.replace = counted(files.sync), counted(os.replace)
+        files.sync, files.os.replace, shutil.rmtree = counted(files.sync), counted(os.replace), counted(shutil.rmtree)
     return prepare
 
 
 def main(folder: Path, kills: int) -> list[dict]:
-    """`kills` at random moments, then one at each write and rename."""
+    """`kills` at random moments, then one at each write, rename and removal."""
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore that all forks share: one that is killed while holding it would stop the others for ever
     training.denoise = lambda unet, noise, start, steps: denoise(unet, noise, start, 5)  # samples with fewer steps: a tenth of the time
     train(tiny_images(), replace(TINY_RUN, steps=1), progress=False)  # what is imported on first use, the children need not import
     began = time.perf_counter()
