@@ -44,10 +44,7 @@ class Lab:
     """A running JupyterLab: its address, token, folder and process."""
 
     def __init__(self, folder):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder, self.token, self.url = folder, secrets.token_hex(24), f"http://127.0.0.1:{self.port}"
+        self.folder, self.token = folder, secrets.token_hex(24)
         settings = folder / "settings"
         # No question about news in the picture; all cells in the page, also those that are scrolled away.
         for name, setting in (("apputils-extension/notification", '{"fetchNews": "false", "checkForUpdates": false}'),
@@ -60,8 +57,7 @@ class Lab:
                         "JUPYTERLAB_WORKSPACES_DIR": str(settings), "JUPYTER_RUNTIME_DIR": str(settings), "IPYTHONDIR": str(settings),
                         "RADAR_RUN": str(folder / "run"), "HF_HUB_OFFLINE": "1"}
         recipe = re.search(r"^lab:.*\n\t\$\(BIN\)/jupyter lab (\S.*?) notebooks/", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
-        command = [sys.executable, "-m", "jupyterlab", *recipe[1].split(), f"--port={self.port}", "--ServerApp.port_retries=0",
-                   "--no-browser", "--allow-root"]
+        command = [sys.executable, "-m", "jupyterlab", *recipe[1].split(), "--port=0", "--no-browser", "--allow-root"]
         self.log = (folder / "lab.log").open("w")
         self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
 
@@ -73,11 +69,15 @@ class Lab:
 
     def wait(self):
         for _ in range(300):
-            assert self.process.poll() is None, (self.folder / "lab.log").read_text()
-            try:
-                return self.get("/api/status", self.token).raise_for_status()
-            except requests.ConnectionError:
-                time.sleep(0.2)
+            log = (self.folder / "lab.log").read_text()
+            assert self.process.poll() is None, log
+            if found := re.search(r"(http://127\.0\.0\.1:(\d+))/lab", log):
+                self.url, self.port = found[1], int(found[2])
+                try:
+                    return self.get("/api/status", self.token).raise_for_status()
+                except requests.ConnectionError:
+                    pass  # it tells its address before it listens there
+            time.sleep(0.2)
         raise AssertionError("JupyterLab did not answer within a minute")
 
     def stop(self):

@@ -20,30 +20,36 @@ def ask(url, method="GET", **headers):
         return http.request(method, url, headers=headers, timeout=20, allow_redirects=False)
 
 
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """The recipe of `make lab` in a folder of its own, on a free port: address, the token that the server has made, process."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "secret.txt").write_text("precious")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     options = re.search(r"^lab:.*\n\t\$\(BIN\)/jupyter lab (\S.*?) notebooks/", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)[1].split()
-    token = None
     environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
     environment |= {name: str(folder / "settings") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     environment.pop("JUPYTER_TOKEN", None)
     with (folder / "lab.log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options, f"--port={port}", "--ServerApp.port_retries=0", "--no-browser",
-                                    "--allow-root"], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options, "--port=0", "--no-browser", "--allow-root"], cwd=folder,
+                                   env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         for _ in range(600):
             assert process.poll() is None, (folder / "lab.log").read_text()
-            if found := re.search(r"127\.0\.0\.1:\d+/lab\S*\?token=([0-9a-f]{40,})", (folder / "lab.log").read_text()):
-                token = found[1]
+            found = re.search(r"(http://127\.0\.0\.1:(\d+))/lab\S*\?token=([0-9a-f]{40,})", (folder / "lab.log").read_text())
+            if found and listens(found[2]):  # it tells its address before it listens there
                 break
             time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}", token, process
+        else:
+            raise AssertionError("JupyterLab did not listen within two minutes")
+        yield found[1], found[3], process
     finally:
         process.terminate()
         process.wait(30)
