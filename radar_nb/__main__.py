@@ -7,8 +7,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from radar_nb.files import InputError, StorageError, one_line
+
+if TYPE_CHECKING:
+    from radar_nb.training import TrainingConfig
 
 
 class _Parser(argparse.ArgumentParser):
@@ -100,15 +104,20 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _training_config(args: argparse.Namespace, config: "TrainingConfig") -> "TrainingConfig":
+    """A profile's settings with what the arguments of `train` change."""
+    from radar_nb.networks import with_network
+    config = with_network(args.network, config) if args.network else config
+    return replace(config, steps=config.steps if args.steps is None else args.steps, sample_every=args.sample_every, patience=args.patience)
+
+
 def _train(args: argparse.Namespace) -> int:
     from radar_nb.detector import RadarDetector
-    from radar_nb.networks import with_network
     from radar_nb.profiles import Kit
     from radar_nb.reproduce import write_card
     from radar_nb.training import TrainingStopped, is_main_process, train
     kit = Kit(args.profile, args.dataset, args.seed)
-    config = with_network(args.network, kit.training) if args.network else kit.training
-    config = replace(config, steps=config.steps if args.steps is None else args.steps, sample_every=args.sample_every, patience=args.patience)
+    config = _training_config(args, kit.training)
     if is_main_process():
         kit.data.check()
         print(kit.data, flush=True)

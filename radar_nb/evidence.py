@@ -10,7 +10,7 @@ import numpy as np
 from radar_nb.comparison import METHODS, RESULTS, read_csv
 from radar_nb.datasets import NAMED
 from radar_nb.images import InputError
-from radar_nb.metrics import auroc, f1
+from radar_nb.metrics import accuracy, auroc, f1, precision, recall
 
 # The kinds of methods that the paper compares with, and those that came later, RADAR's nearest relatives; our recipes beyond the paper.
 RIVALS, NEAREST, MENDED = ("reconstruction", "statistical"), ("reconstruction-free",), ("RADAR, mended",)
@@ -26,24 +26,6 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-# As `auroc` and `f1`: images along the last axis, so that a thousand draws are one call.
-
-
-def precision(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
-    """Share of the images called anomalous that are; 0 where none is called so."""
-    return (labels & anomalous).sum(-1) / np.maximum(1, anomalous.sum(-1))
-
-
-def recall(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
-    """Share of the defective images that are found."""
-    return (labels & anomalous).sum(-1) / labels.sum(-1)
-
-
-def accuracy(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
-    """Share of the images that are judged rightly."""
-    return (labels == anomalous).mean(-1)
 
 
 def draw_images(labels: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:

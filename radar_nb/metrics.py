@@ -122,6 +122,21 @@ def f1(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
     return 2 * (labels & anomalous).sum(-1) / np.maximum(1, labels.sum(-1) + anomalous.sum(-1))
 
 
+def precision(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
+    """Share of the images called anomalous that are; 0 where none is called so."""
+    return (labels & anomalous).sum(-1) / np.maximum(1, anomalous.sum(-1))
+
+
+def recall(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
+    """Share of the defective images that are found."""
+    return (labels & anomalous).sum(-1) / labels.sum(-1)
+
+
+def accuracy(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
+    """Share of the images that are judged rightly."""
+    return (labels == anomalous).mean(-1)
+
+
 def bootstrap_interval(statistic: Callable[..., float], *arrays: np.ndarray, level: float = 0.95,
                        repeats: int = 1000, seed: int = 0) -> tuple[float, float]:
     """Percentile bootstrap interval of `statistic(*arrays)` over images.

@@ -186,7 +186,7 @@ def _finish(learner: Learner, origin: dict, history: History, out: str | Path | 
     seconds = time.perf_counter() - began
     if out and learner.accelerator.is_main_process:
         save_unet(unet, out)
-        prune(Path(out))  # one that was killed after its last checkpoint has not come to it
+        prune(out)  # one that was killed after its last checkpoint has not come to it
         write_json(Path(out, "training.json"), origin | {"seconds": round(seconds, 1)} | history.as_dict(), indent=None)
     learner.accelerator.wait_for_everyone()
     return TrainingResult(unet, history.losses, seconds, history.calibration_losses)

@@ -19,9 +19,9 @@ FOUND: list[tuple[str, bytes]] = [
     ("image", base64.b64decode("BElJKgAIAAAACgAAAQQAAQAAABQAAAABAQQAAQAAABQA4wAAAAMAAQAAACAAAAADAQMAAQAAAAEAAAAGAQMAAQAAAAEIAAARAQUAAQAAAIIAAAAWAQQAAQAAAAIAAAAAAHgAfEIAAIBCAAAAAAAAAIBAAACgQAAAwEAAAOBAAAAAQQAAEEEAACBBAAAwQcxCAADOQgAA0EIAANJCAADUQgAA1kIAANhCAADaQgAA3EIAAOLFAADkQgAA5kIAAOhCAADqQgAA7EIAAO5CAADwQgAA8kIAAEIA9kL0UgAAALAAD0M=")),
     # a zip archive with a member that has no name
     ("archive", base64.b64decode("UEsDBBQAAAAIAFG1eF3RidJCCgAAAGQAAAAHAAAAYS9iLnR4dMtIzcnJz6AtAQBQSwECFAMUAAAACABRtXhd0YnSQgoAAABkAAAABwAAAAAAAAAAAAAAgAEAAC9hAABiLnR4dFBLBQYAAAAAAQABADUAAAAvAAAAAAA=")),
-    # arguments with a line break, a line separator, a terminal's escape code
-    ("command_line", bytes([0, 10, 54])),
-    ("command_line", bytes([0, 10, 55])),
+    # arguments with a line separator, a line break, a terminal's escape code
+    ("command_line", targets.words("run", "\u2028")),
+    ("command_line", targets.words("run", "é\n")),
     ("command_line", "run\n\x1b[2J!".encode()),
 ]
 

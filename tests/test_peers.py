@@ -8,7 +8,6 @@ from diffusers import DDIMInverseScheduler
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
-from radar_nb import simplex
 from radar_nb.comparison import METHODS
 from radar_nb.datasets import load_dataset
 from radar_nb.diffusion import add_noise, denoise, make_scheduler, predict_noise
@@ -133,7 +132,7 @@ def test_reconstruction_is_noise_and_back(released_unet, data):
 @pytest.fixture
 def small_field(monkeypatch):
     """A field that takes one second, not twenty-five."""
-    monkeypatch.setattr(simplex, "SIDE", 128)
+    monkeypatch.setattr("radar_nb.simplex.SIDE", 128)
 
 
 def test_simplex_noise_is_standard_and_smooth(small_field):

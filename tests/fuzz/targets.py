@@ -13,7 +13,6 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,13 @@ from PIL import Image
 from data_download.archives import Limits, extract
 from data_download.lists import read_registry, read_split
 from data_download.place import check
-from radar_nb.__main__ import _parser
+from radar_nb.__main__ import _parser, _training_config
 from radar_nb.checking import Verdict
 from radar_nb.detector import RadarDetector
 from radar_nb.diffusion import build_unet, load_unet
 from radar_nb.exercises import EXERCISES, grade
 from radar_nb.files import InputError
 from radar_nb.images import SUFFIXES, read_image, read_mask
-from radar_nb.networks import with_network
 from radar_nb.profiles import REPOSITORY, Kit
 from radar_nb.saved import read_tensors
 from radar_nb.training import TrainingConfig
@@ -168,7 +166,7 @@ def command_line(data: bytes) -> None:
     if args.command in ("run", "train"):
         kit = Kit(args.profile, args.dataset, args.seed, FOLDER / "run")
         if args.command == "train":
-            with_network(args.network or "folded", replace(kit.training, steps=args.steps or 1, patience=args.patience))
+            _training_config(args, kit.training)
 
 
 def _json_seeds(name: str) -> list[bytes]:
@@ -182,6 +180,13 @@ _WORDS = ("run", "train", "score", "notebooks", "compare", "ablate", "bench", "m
           "--seed", "--seeds", "--steps", "--network", "--patience", "--sample-every", "--model", "--engine", "--out", "--methods", "--everything",
           "--ablations", "--normality", "--quick", "--networks", "--run", "--results", "--help", "smoke", "cpu", "printed", "printed_hard", "texture", "fold4",
           "folded", "0", "1", "-1", "2147483648", "1e3", "nan", "", " ", "..", "/", "--", "-", "--seed=0", "--se", "\0", "\u2028", "é\n", "%s", "a" * 300)
+
+
+def words(*chosen: str) -> bytes:
+    """What `command_line` reads as these of `_WORDS`."""
+    return b"\n".join(bytes([_WORDS.index(word)]) for word in chosen)
+
+
 _LINES = ["score", "--model", "m", "--out", "o", "a.png", "train", "run", "--dataset", "printed", "--seed", "1", "--profile", "smoke", "compare", "--methods", "pca"]
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
     "image": (image, _image_seeds),
@@ -195,7 +200,8 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = 
     "answer": (answer, lambda: [bytes([number, kind]) + b"12345678" for number in range(0, 40, 7) for kind in range(len(_ANSWERS))]),
     "record": (record, lambda: [b'{"01.1": {"solved": true, "tries": 2}}']),
     "command_line": (command_line, lambda: ["\n".join(_LINES[:6]).encode(), "\n".join(_LINES[6:]).encode(), "\n".join(_LINES).encode(),
-                                    bytes([1, 10, 11, 10, 32, 10, 14, 10, 39, 10, 17, 10, 37, 10, 22, 10, 34]), bytes([0, 10, 12, 10, 46])]),
+                                    words("train", "--profile", "smoke", "--seed", "0", "--network", "fold4", "--out", "printed"),
+                                    words("run", "--dataset", " ")]),
 }
 
 
