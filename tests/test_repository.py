@@ -89,7 +89,7 @@ def test_a_notebook_has_its_parts(path):
         assert (REPOSITORY / "notebooks" / link).is_file(), link
 
 
-@pytest.mark.parametrize("path", [REPOSITORY / "README.md", *REPOSITORY.glob("*/README.md"), *REPOSITORY.glob("docs/*.md")], ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", [REPOSITORY / "README.md", *REPOSITORY.glob("[!.]*/README.md"), *REPOSITORY.glob("docs/*.md")], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_links_of_the_documentation_lead_somewhere(path):
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
         assert (path.parent / link).exists(), link
