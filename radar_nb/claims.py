@@ -120,7 +120,7 @@ def _gaussian(evidence: Evidence) -> Claim | None:
                  f"K2 test in each 32 x 32 patch, false discovery rate 5 %. {text}.",
                  "holds" if tells else "holds in part" if best["auroc"] > 0.6 else "does not hold",
                  "Defects do make a patch less Gaussian, but normal patches are not Gaussian either where the test is strict, and the "
-                 "*size* of the noise map tells the two apart far better than its shape.", "python -m radar_nb ablate --normality")
+                 "size of the noise map tells the two apart far better than its shape.", "python -m radar_nb ablate --normality")
 
 
 def _margin(datasets: Sequence[str], goal: float, wording: str, caveat: str) -> Callable[[Evidence], Claim]:
