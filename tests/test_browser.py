@@ -4,20 +4,15 @@ Skipped where there is no Chromium or Chrome. Screenshots go to `runs/browser/`,
 """
 
 import json
-import os
-import re
-import secrets
 import shutil
 import socket
 import statistics
-import subprocess
-import sys
 import time
 
 import nbformat
 import psutil
 import pytest
-import requests
+from lab import Lab
 from nbformat.v4 import new_code_cell, new_notebook
 
 from radar_nb.profiles import REPOSITORY
@@ -40,54 +35,6 @@ detector = RadarDetector.from_pretrained(kit.weights_folder)
 features, labels = detector.features(kit.data.test[::4]), kit.data.labels[::4]"""
 
 
-class Lab:
-    """A running JupyterLab: its address, token, folder and process."""
-
-    def __init__(self, folder):
-        self.folder, self.token = folder, secrets.token_hex(24)
-        settings = folder / "settings"
-        # No question about news in the picture; all cells in the page, also those that are scrolled away.
-        for name, setting in (("apputils-extension/notification", '{"fetchNews": "false", "checkForUpdates": false}'),
-                              ("notebook-extension/tracker", '{"windowingMode": "none"}')):
-            path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
-            path.parent.mkdir(parents=True)
-            path.write_text(setting)
-        environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy") and key != "RADAR_RUN"}
-        environment |= {"JUPYTER_TOKEN": self.token, "JUPYTER_CONFIG_DIR": str(settings), "JUPYTERLAB_SETTINGS_DIR": str(settings),
-                        "JUPYTERLAB_WORKSPACES_DIR": str(settings), "JUPYTER_RUNTIME_DIR": str(settings), "IPYTHONDIR": str(settings),
-                        "RADAR_RUN": str(folder / "run"), "HF_HUB_OFFLINE": "1"}
-        recipe = re.search(r"^lab:.*\n\t\$\(BIN\)/jupyter lab (\S.*?) notebooks/", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
-        command = [sys.executable, "-m", "jupyterlab", *recipe[1].split(), "--port=0", "--no-browser", "--allow-root"]
-        self.log = (folder / "lab.log").open("w")
-        self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
-
-    def get(self, path, token=""):
-        with requests.Session() as http:  # a new one each time: cookies would open the door for good
-            http.trust_env = False  # no proxy between us and ourselves
-            headers = {"Authorization": f"token {token}"} if token else {}
-            return http.get(self.url + path, headers=headers, timeout=20, allow_redirects=False)
-
-    def wait(self):
-        for _ in range(300):
-            log = (self.folder / "lab.log").read_text()
-            assert self.process.poll() is None, log
-            if found := re.search(r"(http://127\.0\.0\.1:(\d+))/lab", log):
-                self.url, self.port = found[1], int(found[2])
-                try:
-                    return self.get("/api/status", self.token).raise_for_status()
-                except requests.ConnectionError:
-                    pass  # it tells its address before it listens there
-            time.sleep(0.2)
-        raise AssertionError("JupyterLab did not answer within a minute")
-
-    def stop(self):
-        for kernel in psutil.Process(self.process.pid).children(recursive=True):
-            kernel.terminate()
-        self.process.terminate()
-        self.process.wait(20)
-        self.log.close()
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """JupyterLab with the options of `make lab`, in a folder of its own: 00, and a notebook with the explorer cells of the others."""
@@ -103,12 +50,14 @@ def lab(tmp_path_factory):
         cells += [new_code_cell(cell.source) for cell in notebook.cells if cell.id == f"{name[:2]}-explore"]
     assert len(cells) == 1 + len(EXPLORERS)
     nbformat.write(new_notebook(cells=cells, metadata=start.metadata), folder / "explorers.ipynb")
-    running = Lab(folder)
-    try:
-        running.wait()
+    # No question about news in the picture; all cells in the page, also those that are scrolled away.
+    for name, setting in (("apputils-extension/notification", '{"fetchNews": "false", "checkForUpdates": false}'),
+                          ("notebook-extension/tracker", '{"windowingMode": "none"}')):
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(setting)
+    with Lab(folder) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +128,12 @@ def keep(page, cell, name):
 
 def test_without_the_token_there_is_nothing(lab):
     for path in ("/api/contents", "/api/contents/00_start_here.ipynb", "/api/kernels", "/api/sessions", "/api/terminals", "/api/status"):
-        assert lab.get(path).status_code == 403, path
-        assert lab.get(path, "0" * 48).status_code == 403, path
+        assert lab.ask(path).status_code == 403, path
+        assert lab.ask(path, "0" * 48).status_code == 403, path
     for path in ("/", "/lab", "/lab/tree/00_start_here.ipynb", "/files/00_start_here.ipynb"):
-        answer = lab.get(path)
+        answer = lab.ask(path)
         assert answer.status_code == 302 and ("/login" in answer.headers["Location"] or path == "/"), path
-    assert lab.get("/files/00_start_here.ipynb", lab.token).status_code == 200
+    assert lab.ask("/files/00_start_here.ipynb", lab.token).status_code == 200
 
 
 def test_only_this_machine_can_reach_it(lab):
