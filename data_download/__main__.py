@@ -8,8 +8,9 @@ from pathlib import Path
 from data_download.fetch import DownloadError, Patience, answers, fetch_all
 from data_download.place import building, check
 from data_download.sources import SOURCES, Source, unpack
-from radar_nb.datasets import data_folder, load_dataset
-from radar_nb.images import InputError
+from radar_nb.data.named import load_dataset
+from radar_nb.storage.places import data_folder
+from radar_nb.storage.errors import InputError
 
 
 class WrongUse(InputError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from radar_nb.images import InputError
+from radar_nb.storage.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from radar_nb.images import InputError
+from radar_nb.storage.errors import InputError
 
 pooch.get_logger().setLevel("ERROR")
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from radar_nb.files import InputError
+from radar_nb.storage.errors import InputError
 
 
 def read_registry(path: Path) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import pooch
 
 from data_download.fetch import RemoteFile
 from data_download.lists import read_registry, read_split
-from radar_nb.images import InputError
+from radar_nb.storage.errors import InputError
 
 HERE = Path(__file__).parent
 COMMIT = "cc4eb530b57b9cb7225bf76023873043ffd50655"

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data_download.fetch import RemoteFile
-from radar_nb.images import InputError, find_images
+from radar_nb.data.folders import find_images
+from radar_nb.storage.errors import InputError
 
 _HOST = "https://www.mydrive.ch/shares/"
 TILE = RemoteFile("tile.tar.xz", (f"{_HOST}38536/3830184030e49fe74747669442f0f282/download/420938133-1629953189/tile.tar.xz",),

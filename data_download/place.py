@@ -9,8 +9,8 @@ from pathlib import Path
 import pooch
 from filelock import FileLock, Timeout
 
-from radar_nb.datasets import load_dataset
-from radar_nb.images import InputError
+from radar_nb.data.named import load_dataset
+from radar_nb.storage.errors import InputError
 
 MANIFEST = "SHA256SUMS"  # as `sha256sum --check` reads it
 

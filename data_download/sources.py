@@ -9,7 +9,7 @@ from pathlib import Path
 from data_download import kolektor_sdd, magnetic_tile, mvtec_tile
 from data_download.archives import extract
 from data_download.fetch import RemoteFile
-from radar_nb.images import InputError
+from radar_nb.storage.errors import InputError
 
 BY_NC_SA = "CC BY-NC-SA 4.0: attribution, share alike, not for commercial use"
 

@@ -21,10 +21,10 @@ import torch
 from anomalib.models.image.efficient_ad.torch_model import EfficientAdModel, EfficientAdModelSize
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
-from radar_nb.detector import RadarDetector
-from radar_nb.networks import FAST, untrained
-from radar_nb.printed import make_image
-from radar_nb.stopwatch import Job, measure
+from radar_nb.method.detector import RadarDetector
+from radar_nb.experiments.networks import FAST, untrained
+from radar_nb.data.printed import make_image
+from radar_nb.experiments.timing import Job, measure
 
 SIDE, BANK_IMAGES = 256, 50
 

@@ -1,7 +1,6 @@
 """Commands: `python -m radar_nb --help` lists them. Exit status 0, or 1 a failure, or 2 wrong use."""
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Iterable
@@ -9,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radar_nb.files import InputError, StorageError, one_line
+from radar_nb.storage.errors import InputError, StorageError, one_line
 
 if TYPE_CHECKING:
-    from radar_nb.training import TrainingConfig
+    from radar_nb.method.training import TrainingConfig
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a U-Net and calibrate a detector; goes on where --out holds checkpoints")
     train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu: sizes and settings")
     train.add_argument("--steps", type=int, help="training steps (default: the profile's)")
-    train.add_argument("--network", help="which U-Net: plain, folded, narrow or others of radar_nb.networks (default: the profile's)")
+    train.add_argument("--network", help="which U-Net: plain, folded, narrow or others of radar_nb.experiments.networks (default: the profile's)")
     train.add_argument("--patience", type=int, default=0, help="stop after so many steps without a better loss on calibration images (default: never)")
     train.add_argument("--sample-every", type=int, default=0, help="steps between pictures of samples")
     train.add_argument("--out", required=True, help="folder for the model")
@@ -87,8 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from radar_nb.profiles import Kit
-    from radar_nb.reproduce import NotebookError, run_notebooks
+    from radar_nb.runs.kit import Kit
+    from radar_nb.runs.notebooks import NotebookError, run_notebooks
     kit = Kit(args.profile, args.dataset, args.seed, args.out)
     kit.data.check()
     print(kit.data, flush=True)
@@ -106,16 +105,16 @@ def _run(args: argparse.Namespace) -> int:
 
 def _training_config(args: argparse.Namespace, config: "TrainingConfig") -> "TrainingConfig":
     """A profile's settings with what the arguments of `train` change."""
-    from radar_nb.networks import with_network
+    from radar_nb.experiments.networks import with_network
     config = with_network(args.network, config) if args.network else config
     return replace(config, steps=config.steps if args.steps is None else args.steps, sample_every=args.sample_every, patience=args.patience)
 
 
 def _train(args: argparse.Namespace) -> int:
-    from radar_nb.detector import RadarDetector
-    from radar_nb.profiles import Kit
-    from radar_nb.reproduce import write_card
-    from radar_nb.training import TrainingStopped, is_main_process, train
+    from radar_nb.method.detector import RadarDetector
+    from radar_nb.runs.kit import Kit
+    from radar_nb.runs.notebooks import write_card
+    from radar_nb.method.training import TrainingStopped, is_main_process, train
     kit = Kit(args.profile, args.dataset, args.seed)
     config = _training_config(args, kit.training)
     if is_main_process():
@@ -135,11 +134,11 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _score(args: argparse.Namespace) -> int:
-    from radar_nb.detector import RadarDetector
-    from radar_nb.engines import make_engine
-    from radar_nb.images import find_images
-    from radar_nb.scoring import score_files
-    from radar_nb.training import is_main_process, process_device
+    from radar_nb.method.detector import RadarDetector
+    from radar_nb.beyond.onnx import make_engine
+    from radar_nb.data.folders import find_images
+    from radar_nb.runs.scoring import score_files
+    from radar_nb.method.training import is_main_process, process_device
     detector = RadarDetector.from_pretrained(args.model)
     if args.engine:
         make_engine(args.engine, detector.unet_)  # says now what is missing
@@ -154,7 +153,7 @@ def _score(args: argparse.Namespace) -> int:
 
 
 def _notebooks(args: argparse.Namespace) -> int:
-    from radar_nb.reproduce import NotebookError, refresh_stored_outputs
+    from radar_nb.runs.notebooks import NotebookError, refresh_stored_outputs
     try:
         refresh_stored_outputs(args.names)
     except NotebookError as error:
@@ -164,9 +163,11 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from radar_nb.comparison import METHODS, collect, compare, full_plan, merge, plan, read_tables, write_tables
-    from radar_nb.profiles import Kit
-    from radar_nb.reproduce import write_provenance
+    from radar_nb.experiments.comparison import (
+        METHODS, collect, compare, full_plan, merge, plan, read_tables, write_tables,
+    )
+    from radar_nb.runs.kit import Kit
+    from radar_nb.runs.notebooks import write_provenance
     names = _chosen("methods", args.methods, METHODS)
     jobs, absent = (full_plan(args.profile, args.out) if args.everything else
                     (plan((Kit(args.profile, dataset, seed, args.out) for dataset in args.datasets for seed in args.seeds), names), []))
@@ -183,10 +184,10 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _ablate(args: argparse.Namespace) -> int:
-    from radar_nb.ablations import ABLATIONS, ablate, measure_normality
-    from radar_nb.comparison import write_csv
-    from radar_nb.profiles import Kit
-    from radar_nb.reproduce import write_provenance
+    from radar_nb.experiments.ablations import ABLATIONS, ablate, measure_normality
+    from radar_nb.experiments.comparison import write_csv
+    from radar_nb.runs.kit import Kit
+    from radar_nb.runs.notebooks import write_provenance
     names = _chosen("ablations", args.ablations, ABLATIONS)
     name, began = "normality" if args.normality else "ablations", time.perf_counter()
     if args.normality:
@@ -200,11 +201,11 @@ def _ablate(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from radar_nb.bench import bench, draw_bench
-    from radar_nb.comparison import write_csv
-    from radar_nb.networks import NETWORKS, collect_networks, measure_networks
-    from radar_nb.profiles import Kit
-    from radar_nb.reproduce import write_provenance
+    from radar_nb.experiments.bench import bench, draw_bench
+    from radar_nb.experiments.comparison import write_csv
+    from radar_nb.experiments.networks import NETWORKS, collect_networks, measure_networks
+    from radar_nb.runs.kit import Kit
+    from radar_nb.runs.notebooks import write_provenance
     profile, began = args.profile or ("smoke" if args.quick else "cpu"), time.perf_counter()
     if args.networks is None:
         name, rows = "bench", bench(Kit(profile, args.datasets[0], args.seeds[0], args.run), args.quick)
@@ -228,22 +229,22 @@ def _chosen(argument: str, names: list[str] | None, known: Iterable[str]) -> lis
 
 
 def _claims(args: argparse.Namespace) -> int:
-    from radar_nb.claims import write_claims
-    from radar_nb.evidence import Evidence
+    from radar_nb.experiments.claims import write_claims
+    from radar_nb.experiments.evidence import Evidence
     for claim in write_claims(Evidence(args.results), Path(args.out)):
         print(f"{claim.verdict:22} {claim.claim}")
     return 0
 
 
 def _grade(args: argparse.Namespace) -> int:
-    from radar_nb.exercises import grade
+    from radar_nb.teaching.exercises import grade
     failed = grade(args.places, Path(args.out))
     print("\n".join([*failed, f"{args.out} written"]))
     return 1 if failed else 0
 
 
 def _minutes(args: argparse.Namespace) -> int:
-    from radar_nb.minutes import check_minutes
+    from radar_nb.runs.minutes import check_minutes
     rows = check_minutes(Path(args.run))
     for row in rows:
         low, high = row["stated"]
@@ -253,7 +254,7 @@ def _minutes(args: argparse.Namespace) -> int:
 
 
 def _figures(args: argparse.Namespace) -> int:
-    from radar_nb.paper_figures import draw_all
+    from radar_nb.experiments.paper_figures import draw_all
     names = draw_all(Path(args.out))
     print(f"{args.out}: {len(names)} figures, each as SVG and PNG, and index.json with their alt texts")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from radar_nb.profiles import REPOSITORY
+from radar_nb.storage.places import REPOSITORY
 
 OPTIONS = re.search(r"^lab:.*\n\t\$\(BIN\)/jupyter lab (\S.*?) notebooks/", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)[1].split()
 DIRECTORIES = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")

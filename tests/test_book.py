@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from radar_nb.profiles import REPOSITORY
+from radar_nb.storage.places import REPOSITORY
 
 pytest.importorskip("sphinx", reason="the book is made with Sphinx: pip install -e '.[test]'")
 

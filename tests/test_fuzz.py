@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from radar_nb.profiles import REPOSITORY
+from radar_nb.storage.places import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "tests" / "fuzz"))
 import targets

@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import SMALL
 
-from radar_nb.datasets import load_dataset
-from radar_nb.detector import RadarDetector
-from radar_nb.diffusion import load_unet
-from radar_nb.profiles import REPOSITORY
+from radar_nb.data.named import load_dataset
+from radar_nb.method.detector import RadarDetector
+from radar_nb.storage.unet_folder import load_unet
+from radar_nb.storage.places import REPOSITORY
 
 
 def test_rounding_of_another_machine_changes_scores_in_the_third_digit_at_most(detector):

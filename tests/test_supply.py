@@ -10,8 +10,8 @@ import yaml
 
 from data_download.__main__ import _parser as download_parser
 from data_download.lists import read_registry, read_split
-from radar_nb.files import InputError
-from radar_nb.profiles import REPOSITORY
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.places import REPOSITORY
 
 WEEKLY = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "weekly.yml").read_text())
 

@@ -23,15 +23,18 @@ from data_download.archives import Limits, extract
 from data_download.lists import read_registry, read_split
 from data_download.place import check
 from radar_nb.__main__ import _parser, _training_config
-from radar_nb.checking import Verdict
-from radar_nb.detector import RadarDetector
-from radar_nb.diffusion import build_unet, load_unet
-from radar_nb.exercises import EXERCISES, grade
-from radar_nb.files import InputError
-from radar_nb.images import SUFFIXES, read_image, read_mask
-from radar_nb.profiles import REPOSITORY, Kit
-from radar_nb.saved import read_tensors
-from radar_nb.training import TrainingConfig
+from radar_nb.teaching.exercises.kinds import Verdict
+from radar_nb.method.detector import RadarDetector
+from radar_nb.method.diffusion import build_unet
+from radar_nb.storage.unet_folder import load_unet
+from radar_nb.teaching.exercises import EXERCISES, grade
+from radar_nb.storage.errors import InputError
+from radar_nb.data.folders import SUFFIXES
+from radar_nb.data.images import read_image, read_mask
+from radar_nb.runs.kit import Kit
+from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.untrusted import read_tensors
+from radar_nb.method.training import TrainingConfig
 
 FOLDER = Path(tempfile.mkdtemp(prefix="radar-fuzz-"))
 

@@ -1,0 +1,185 @@
+"""Engines: what may compute the U-Net in PyTorch's place when images are scored.
+
+Each is asked and answers as a `UNet2DModel` does, so `predict_noise`, and with it `RadarDetector(unet=...)`, takes either. ONNX Runtime pays
+on a CPU, and is what `RadarDetector(engine="onnx")` and `score --engine onnx` take. The others are here to be measured: `python -m radar_nb
+bench` has a row for each, and the README says why they are not offered.
+"""
+
+import io
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+
+import torch
+from diffusers import UNet2DModel
+from diffusers.models.unets.unet_2d import UNet2DOutput
+
+from radar_nb.storage.errors import InputError
+
+ENGINES: Mapping[str, tuple[str, ...]] = {"torch": (), "onnx": ("onnx", "onnxruntime")}  # and the packages that each needs
+OPSET = 18
+
+
+class Engine:
+    """A U-Net in another engine. Weights are those of the U-Net when it is made; a timestep is prepared when it is first asked for."""
+
+    def __init__(self, unet: UNet2DModel):
+        self.unet, self.config, self.device = unet, unet.config, unet.device
+        self._ready: dict[object, Callable] = {}
+
+    def __call__(self, x: torch.Tensor, timestep: int | torch.Tensor) -> UNet2DOutput:
+        """`eps_theta(x, t)` for folded images `(N, C, H, W)` and one timestep for all."""
+        return UNet2DOutput(sample=self._answer(x, int(timestep)))
+
+    def __getstate__(self) -> dict:
+        """Without what an engine has prepared: that cannot be copied, and is soon made again."""
+        return self.__dict__ | {"_ready": {}}
+
+    def _once(self, key: object, make: Callable[[], Callable]) -> Callable:
+        if key not in self._ready:
+            self._ready[key] = make()
+        return self._ready[key]
+
+    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class OnnxUNet(Engine):
+    """ONNX Runtime on the CPU, for images of any size."""
+
+    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
+        session = self._once(timestep, lambda: _session(self._model(timestep)))
+        return torch.from_numpy(session.run(None, {"x": x.cpu().contiguous().numpy()})[0]).to(x.device)
+
+    def _model(self, timestep: int) -> bytes:
+        side = 2 ** len(self.config.block_out_channels)
+        return to_onnx(_AtTimestep(self.unet, timestep), torch.zeros(2, self.config.in_channels, 2 * side, 3 * side), "x", ("eps",))
+
+
+def make_engine(name: str, unet: UNet2DModel) -> UNet2DModel | Engine:
+    """The U-Net itself, or an engine of `ENGINES` that answers as it does.
+
+    Raises:
+        InputError: no such engine, or a package that it needs is not installed.
+    """
+    if name not in ENGINES:
+        raise InputError(f"engine={name!r}: choose one of {', '.join(ENGINES)}")
+    need(*ENGINES[name])
+    return unet if name == "torch" else OnnxUNet(unet)
+
+
+def need(*packages: str) -> None:
+    """Raise InputError that says what to install, where one of the packages is not there."""
+    for package in packages:
+        try:
+            import_module(package)
+        except ImportError:
+            raise InputError(f"engine: the package {package} is not installed; `pip install {package}`, or `pip install -e \".[fast]\"`") from None
+
+
+def to_onnx(module: torch.nn.Module, example: torch.Tensor, name: str, outputs: Sequence[str], flat: Sequence[str] = ()) -> bytes:
+    """A module as an ONNX model with free batch size, height and width.
+
+    Args:
+        module: takes one tensor `(N, C, H, W)`; example: such a tensor, small; name: of the input; outputs: their names; those
+            of them that are `flat` have a free batch size only.
+
+    Raises:
+        InputError: onnx is not installed.
+    """
+    need("onnx")
+    file, place = io.BytesIO(), {0: "batch", 2: "height", 3: "width"}
+    free = {name: place} | {output: {0: "batch"} if output in flat else place for output in outputs}
+    with torch.inference_mode(), warnings.catch_warnings():
+        # The exporter that PyTorch prefers since 2.9 takes twenty times as long, for a model that is no faster.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (example.to(next(module.parameters()).device),), file, dynamo=False, opset_version=OPSET,
+                          input_names=[name], output_names=list(outputs), dynamic_axes=free)
+    return file.getvalue()
+
+
+class _AtTimestep(torch.nn.Module):
+    """`x -> eps_theta(x, t)` for one t: the time embedding becomes a constant."""
+
+    def __init__(self, unet: UNet2DModel, timestep: int):
+        super().__init__()
+        self.unet, self.timestep = unet, timestep
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.unet(x, self.timestep).sample
+
+
+def _session(model: bytes | str):
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+# --- measured, not offered -----------------------------------------------------------------------------------
+
+
+class ContiguousUNet(Engine):
+    """PyTorch without channels_last: what the memory layout is worth."""
+
+    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
+        return self._once("unet", self._copy)(x.contiguous(), timestep).sample
+
+    def _copy(self) -> Callable:
+        copy = UNet2DModel.from_config(self.config).eval().to(self.device)
+        copy.load_state_dict(self.unet.state_dict())
+        return copy.to(memory_format=torch.contiguous_format)
+
+
+class Bf16UNet(Engine):
+    """PyTorch with bfloat16 in convolutions and products."""
+
+    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.unet(x, timestep).sample.float()
+
+
+class CompiledUNet(Engine):
+    """`torch.compile`, where a C++ compiler is there."""
+
+    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
+        return self._once(timestep, lambda: torch.compile(_AtTimestep(self.unet, timestep)))(x)
+
+
+class OpenVinoUNet(Engine):
+    """OpenVINO on the CPU; each shape of images is prepared anew, for that is faster than one model for all."""
+
+    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
+        request = self._once((timestep, x.shape), lambda: self._compile(self._converted(timestep, x), x))
+        return torch.from_numpy(next(iter(request.infer([x.cpu().contiguous().numpy()]).values())))
+
+    def _converted(self, timestep: int, x: torch.Tensor):
+        import openvino
+        with torch.inference_mode():
+            return openvino.convert_model(_AtTimestep(self.unet, timestep), example_input=x.cpu())
+
+    def _compile(self, model, x: torch.Tensor):
+        import openvino
+        model.reshape(list(x.shape))
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        return openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+
+
+class Int8UNet(OpenVinoUNet):
+    """OpenVINO with weights and activations in 8 bits; their ranges come from `images`, folded calibration images `(N, C, H, W)`."""
+
+    def __init__(self, unet: UNet2DModel, images: torch.Tensor):
+        super().__init__(unet)
+        self.images = images
+
+    def _converted(self, timestep: int, x: torch.Tensor):
+        import nncf
+        nncf.set_log_level("ERROR")
+        samples = nncf.Dataset([image[None].contiguous().numpy() for image in self.images])
+        return nncf.quantize(super()._converted(timestep, x), samples, subset_size=len(self.images))
+
+
+TRIED: Mapping[str, tuple[Callable, tuple[str, ...]]] = {
+    "contiguous": (ContiguousUNet, ()), "bf16": (Bf16UNet, ()), "compile": (CompiledUNet, ()),
+    "openvino": (OpenVinoUNet, ("openvino",)), "openvino_int8": (Int8UNet, ("openvino", "nncf"))}

@@ -1,0 +1,201 @@
+"""Read, check, scale and write images, and find them in a folder in the MVTec AD layout.
+
+Outside the network an image is uint8 or float in [0, 1], `(H, W)` grey or `(H, W, 3)` RGB. Inside the network
+it is a float32 tensor `(N, C, H, W)` in [-1, 1].
+"""
+
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.whole import whole_file
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said once, by us
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file of any usual kind: turned as its EXIF data say, colours as RGB, transparency left away.
+
+    An RGB file whose three channels are equal is a grey image, and comes back as one.
+
+    Returns:
+        `(H, W)` or `(H, W, 3)`; uint8, or float32 in [0, 1] for 16-bit and float files.
+
+    Raises:
+        InputError: the file is missing, empty, damaged, too large, no image, or several in one.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: is empty (0 bytes); remove the file or replace it")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = _decode(path)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: not an image of a kind that can be read (PNG, JPEG, TIFF, BMP, WebP, PGM); convert or remove the file") from None
+    except Exception as error:  # on damaged files a decoder raises whatever it stumbles over
+        raise InputError(f"{path}: cannot be read ({error}); remove the file or replace it") from None
+    if image.ndim == 3 and (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all():
+        image = np.ascontiguousarray(image[..., 0])
+    return image
+
+
+def _decode(path: Path) -> np.ndarray:
+    try:
+        file = Image.open(path, formats=_FORMATS)
+    except UnidentifiedImageError:
+        if path.suffix.lower() in (".tif", ".tiff"):  # kinds that Pillow does not know, such as 16-bit RGB
+            with tifffile.TiffFile(path) as file:
+                if (size := prod(file.series[0].shape)) > 3 * Image.MAX_IMAGE_PIXELS:
+                    raise InputError(f"{path}: promises {size} values; cut it into smaller images")
+                return _scaled(file.asarray(), path)
+        raise
+    with file:
+        # A phone's stereo photograph (MPO) is one picture; any other file with several is not.
+        if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":
+            raise InputError(f"{path}: holds {file.n_frames} images; save one image a file")
+        image = ImageOps.exif_transpose(file)
+        if image.mode == "F" or image.mode.startswith("I"):
+            return _scaled(np.array(image), path)
+        if image.mode == "P":
+            image = image.convert("RGB")
+        return np.array(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))
+
+
+def _scaled(image: np.ndarray, path: Path) -> np.ndarray:
+    """What is not 8-bit, as float32 in [0, 1]."""
+    whole = image.dtype.kind in "iu"
+    most = 255 if image.dtype == np.uint8 else 65535 if whole else 1
+    if image.size and np.isfinite(image).all() and image.min() >= 0 and image.max() <= most:
+        image = image if image.dtype == np.uint8 else (image.astype(np.float32) / most)
+        return check_image(image[..., :3] if image.ndim == 3 and image.shape[2] == 4 else image, str(path))
+    raise InputError(f"{path}: values from {image.min():.4g} to {image.max():.4g}; save it as 8 or 16 bit, or as float scaled to [0, 1]")
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Read a mask file: `(H, W)` bool, True where the file is brighter than half, or is 1 in a file of just 0 and 1.
+
+    Raises as `read_image`.
+    """
+    mask = read_image(path)
+    mask = mask if mask.ndim == 2 else mask.max(axis=2)
+    return mask > (0.5 if mask.dtype != np.uint8 else 127 if mask.max() > 1 else 0)
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write `(H, W)` or `(H, W, 3)`, bool, uint8 or float in [0, 1], as the file type that `path` ends in; whole or not at all."""
+    with whole_file(path, durable=False) as work:
+        Image.fromarray(as_uint8(image if image.dtype == np.uint8 else image.astype(float))).save(work)
+
+
+def as_uint8(image: np.ndarray) -> np.ndarray:
+    """An image, uint8 or float in [0, 1], as uint8; what lies outside is clipped."""
+    return image if image.dtype == np.uint8 else np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
+
+
+def resize(image: np.ndarray, longest_side: int | None) -> np.ndarray:
+    """Shrink an image, antialiased, until its longer side is at most `longest_side` pixels; never enlarge.
+
+    A bool mask stays a bool mask: a pixel is True where at least half of what it covers was.
+    """
+    if longest_side is None or max(image.shape[:2]) <= longest_side:
+        return image
+    scale = longest_side / max(image.shape[:2])
+    size = tuple(max(1, round(scale * side)) for side in (image.shape[1], image.shape[0]))
+    if image.dtype == bool:
+        shrunk = Image.fromarray(image.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
+        return np.asarray(shrunk) > 127
+    channels = [Image.fromarray(channel).resize(size, Image.Resampling.LANCZOS)
+                for channel in np.atleast_3d(image).transpose(2, 0, 1)]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1).reshape(*size[::-1], *image.shape[2:])
+
+
+def check_image(image: np.ndarray, name: str = "image", smallest: int = 1, channels: int | None = None) -> np.ndarray:
+    """Return `image` if the kit can work with it.
+
+    Args:
+        image: `(H, W)`, `(H, W, 1)` or `(H, W, 3)`.
+        name: what an error calls it: a path, or `images[3]`.
+        smallest: least height and width in pixels: the side of a patch.
+        channels: 1 or 3 if the detector needs that many.
+
+    Raises:
+        InputError: wrong shape, type or range, NaN, too small, or another number of channels.
+    """
+    image = np.asarray(image)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise InputError(f"{name}: shape {image.shape}; give (height, width) for grey or (height, width, 3) for RGB")
+    if min(image.shape[:2]) < smallest:
+        raise InputError(f"{name}: {image.shape[0]} x {image.shape[1]} is smaller than a patch "
+                         f"({smallest} x {smallest}); use a smaller patch or larger images")
+    if image.dtype != np.uint8:
+        if not np.issubdtype(image.dtype, np.floating):
+            raise InputError(f"{name}: type {image.dtype}; give uint8 or float in [0, 1]")
+        if not np.isfinite(image).all():
+            raise InputError(f"{name}: holds NaN or infinite values; repair or remove it")
+        if image.min() < 0 or image.max() > 1:
+            raise InputError(f"{name}: values from {image.min():.3g} to {image.max():.3g}; "
+                             "give uint8, or float scaled to [0, 1]")
+    found = 1 if image.ndim == 2 else 3
+    if channels is not None and found != channels:
+        kinds = {1: "grey", 3: "RGB"}
+        raise InputError(f"{name}: {kinds[found]}, but {kinds[channels]} is expected; convert the images to one kind")
+    return image
+
+
+def to_tensor(image: np.ndarray) -> torch.Tensor:
+    """`(H, W)` or `(H, W, 3)` outside the network to `(C, H, W)` float32 in [-1, 1] inside."""
+    scale = 255 if image.dtype == np.uint8 else 1
+    tensor = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1))).float()
+    return tensor / scale * 2 - 1
+
+
+def to_image(tensor: torch.Tensor) -> np.ndarray:
+    """`(C, H, W)` in [-1, 1] to `(H, W)` or `(H, W, 3)` float32 in [0, 1], clipped."""
+    image = ((tensor.detach().float().cpu() + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
+    return image[..., 0] if image.shape[2] == 1 else image
+
+
+def load_images(images: Iterable, smallest: int = 1, channels: int | None = None, longest_side: int | None = None) -> Iterator[np.ndarray]:
+    """Yield checked arrays from arrays, paths or any mixture, one at a time, shrunk to `longest_side`.
+
+    A grey file where RGB is expected is repeated in three channels.
+
+    Raises:
+        InputError: naming the first image that is wrong; after the first image all must have its channels.
+    """
+    if isinstance(images, (str, Path)):
+        raise InputError(f"images={str(images)!r}: give a list of paths or arrays; find_images(folder) makes one")
+    for index, item in enumerate(images):
+        is_path = isinstance(item, (str, Path))
+        name = str(item) if is_path else f"images[{index}]"
+        image = resize(check_image(as_channels(read_image(item), channels) if is_path else item, name), longest_side)
+        image = check_image(image, name, smallest, channels)
+        channels = channels or (1 if image.ndim == 2 else 3)
+        yield image
+
+
+def as_channels(image: np.ndarray, channels: int | None) -> np.ndarray:
+    """A grey image among RGB ones, repeated in three channels; any other as it is."""
+    return np.repeat(image[..., None], 3, axis=2) if channels == 3 and image.ndim == 2 else image
+
+
+def stack_alike(maps: Iterable[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    """One array `(N, ...)` where all maps have one size, else a list."""
+    maps = list(maps)
+    return np.stack(maps) if len({map_.shape for map_ in maps}) == 1 else maps

@@ -1,0 +1,137 @@
+"""What each part of RADAR is worth: one thing is changed at a time, and the same test images are looked at again."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from radar_nb.method.detector import RadarDetector
+from radar_nb.method.diffusion import READINGS
+from radar_nb.method.features import patch_normality
+from radar_nb.experiments.metrics import auroc, bootstrap_interval, f1, judge
+from radar_nb.runs.kit import Kit
+from radar_nb.method.training import train
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One point of an ablation.
+
+    `detector` are arguments of `RadarDetector`; `training` are fields of `TrainingConfig`: with any, or with `images`, the
+    number of training images, a U-Net is trained for this point.
+    """
+
+    value: str
+    detector: Mapping = field(default_factory=dict)
+    training: Mapping = field(default_factory=dict)
+    images: int | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether this point needs a U-Net of its own."""
+        return bool(self.training or self.images)
+
+
+def _steps_of(name: str, values: Iterable) -> list[Variant]:
+    return [Variant(str(value), {name: value}) for value in values]
+
+
+ABLATIONS = {
+    "reading": _steps_of("reading", ("predicted", "residual", "noise_free")),
+    "timestep": _steps_of("timestep", (25, 50, 100, 150, 200, 300, 500)),
+    "several timesteps": [Variant("200", {}), Variant("100, 200, 300", {"timestep": (100, 200, 300)}),
+                          Variant("50, 100, 150, 200, 300", {"timestep": (50, 100, 150, 200, 300)})],
+    "stride": [Variant("whole image", {}), *_steps_of("stride", (32, 16, 8))],
+    "patch size": [Variant("16", training={"patch_size": 16}), Variant("32", {}),
+                   Variant("64", training={"patch_size": 64, "batch_size": 8})],
+    "window": _steps_of("window", (5, 9, 17, 33, 65)),
+    "Sobel": [Variant("on", {}), Variant("off", {"map_kind": "magnitude"}), Variant("covariance", {"map_kind": "covariance"})],
+    "attention": [Variant("on", {}), Variant("off", training={"attention": False})],
+    "contamination": _steps_of("contamination", (0.01, 0.02, 0.05, 0.1, 0.2)),
+    "decision": _steps_of("decision", ("isolation_forest", "mahalanobis", "one_class_svm")),
+    "one-sided": [Variant("no", {}), Variant("yes", {"one_sided": True})],
+    "border": _steps_of("border", (0, 4, 8)),
+    "training images": [*(Variant(str(count), images=count) for count in (5, 10, 20, 40)), Variant("all", {})],
+    "training steps": [*(Variant(str(steps), training={"steps": steps}) for steps in (100, 200, 400)), Variant("800", {}),
+                       Variant("1600", training={"steps": 1600})],
+}
+
+
+def measure_variant(ablation: str, variant: Variant, kit: Kit) -> dict:
+    """`run_variant`, or what it gave the last time, which is kept in the run."""
+    name = f"{ablation}-{variant.value}".replace(" ", "_").replace(",", "")
+    return kit.keep(f"ablations/{name}",
+                    lambda: run_variant(ablation, variant, kit, kit.model_folder.with_name(f"{kit.model_folder.name}-{name}")))
+
+
+def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | None = None) -> dict:
+    """One point: train if need be, calibrate, look at the test images.
+
+    Returns:
+        a row: `ablation`, `value`, the metrics, and the 95 % interval of F1 and of image AUROC over test images.
+    """
+    began = time.perf_counter()
+    training, unet = kit.training, kit.unet if not variant.trains else None
+    if variant.trains:
+        training = replace(kit.training, **variant.training)
+        unet = train(kit.data.train[:variant.images], training, model_folder, progress=False).unet
+    detector = RadarDetector(unet=unet, training=training, random_state=kit.seed, **variant.detector).fit(kit.data.calibrate)
+    findings = list(detector.inspect(kit.data.test))
+    scores = -np.array([finding["score"] for finding in findings])
+    anomalous = ~np.array([finding["normal"] for finding in findings])
+    labels = kit.data.labels
+    (auroc_low, auroc_high), (f1_low, f1_high) = bootstrap_interval(auroc, labels, scores, repeats=500), bootstrap_interval(f1, labels, anomalous, repeats=500)
+    return {"dataset": kit.data.name, "seed": kit.seed, "ablation": ablation, "value": variant.value,
+            **{key: round(float(value), 4) for key, value in judge(findings, kit.data).items()},
+            "image_auroc_low": round(auroc_low, 4), "image_auroc_high": round(auroc_high, 4),
+            "f1_low": round(f1_low, 4), "f1_high": round(f1_high, 4), "seconds": round(time.perf_counter() - began, 1)}
+
+
+def ablate(kits: Iterable[Kit], names: Iterable[str] = tuple(ABLATIONS), progress: bool = True) -> list[dict]:
+    """Every point of the ablations on every kit, those without training first; interrupted, it goes on where it stopped."""
+    jobs = [(kit, name, variant) for kit in kits for name in names for variant in ABLATIONS[name]]
+    jobs.sort(key=lambda job: job[2].trains)
+    rows, began = {}, time.perf_counter()
+    for done, (kit, name, variant) in enumerate(jobs, 1):
+        row = rows[kit.data.name, kit.seed, name, variant.value] = measure_variant(name, variant, kit)
+        if progress:
+            left = (time.perf_counter() - began) / done * (len(jobs) - done)
+            print(f"[{done:3}/{len(jobs)}] {kit.data.name} seed {kit.seed}  {name} {variant.value}: AUROC {row['image_auroc']:.3f}  "
+                  f"F1 {row['f1']:.3f}  about {timedelta(seconds=round(left))} left", flush=True)
+    order = {(name, variant.value): number for number, (name, variant) in enumerate(
+        (name, variant) for name in ABLATIONS for variant in ABLATIONS[name])}
+    return [rows[key] for key in sorted(rows, key=lambda key: (key[0], order[key[2:]], key[1]))]
+
+
+def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
+    """Is the noise map Gaussian on normal patches, and non-Gaussian on anomalous ones (paper Fig. 4)?
+
+    A patch of a good image is normal; one of a defective image counts where at least `share` of it is defect. False
+    discoveries are held at 5 % over all patches together (Benjamini and Hochberg 1995).
+
+    Returns:
+        a row a reading: how many patches; the share of each that is found non-Gaussian; the median absolute excess
+        kurtosis of each; the AUROC with which the statistic, and the patch's mean square, tell them apart.
+    """
+    rows = []
+    for reading in READINGS:
+        detector = RadarDetector(unet=kit.unet, training=kit.training, random_state=kit.seed, reading=reading).fit(kit.data.calibrate[:8])
+        found = []
+        for finding, mask, label in zip(detector.inspect(kit.data.test), kit.data.masks, kit.data.labels, strict=True):
+            noise = finding["noise_map"].mean(axis=0)
+            for patch in patch_normality(noise):
+                window = slice(patch["row"], patch["row"] + 32), slice(patch["column"], patch["column"] + 32)
+                if not label or mask[window].mean() >= share:
+                    found.append((label, patch["p_value"], abs(patch["excess_kurtosis"]), patch["k2"], np.square(noise[window]).mean()))
+        labels, p_values, kurtosis, k2, energy = (np.array(column) for column in zip(*found, strict=True))
+        rejected = stats.false_discovery_control(p_values) < 0.05
+        rows.append({"reading": reading, "normal": int((~labels).sum()), "anomalous": int(labels.sum()),
+                     "rejected_normal": rejected[~labels].mean(), "rejected_anomalous": rejected[labels].mean(),
+                     "kurtosis_normal": np.median(kurtosis[~labels]), "kurtosis_anomalous": np.median(kurtosis[labels]),
+                     "auroc": roc_auc_score(labels, k2), "auroc_energy": roc_auc_score(labels, energy)})
+    return [{key: round(float(value), 4) if isinstance(value, float) else value for key, value in row.items()} for row in rows]

@@ -1,0 +1,116 @@
+"""What a notebook starts from: profile, data set, seed, and where the run's files are.
+
+A profile is how much is done: smoke for CI, cpu for a laptop, gpu for the paper's scale.
+"""
+
+import csv
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from diffusers import UNet2DModel
+
+from radar_nb.data.dataset import Dataset, Sizes
+from radar_nb.data.named import load_dataset
+from radar_nb.method.detector import RadarDetector
+from radar_nb.storage.unet_folder import load_unet
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.whole import waiting_for, whole_file, write_json
+from radar_nb.storage.untrusted import read_json
+from radar_nb.method.training import TrainingConfig, train
+
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of everything."""
+
+    sizes: Sizes
+    training: TrainingConfig
+
+
+PROFILES = {
+    "smoke": Profile(Sizes(train=24, calibrate=120, test_good=20, test_per_defect=6, longest_side=256),
+                     TrainingConfig(steps=20)),
+    "cpu": Profile(Sizes(), TrainingConfig()),
+    "gpu": Profile(Sizes(train=400, calibrate=400, test_good=200, test_per_defect=60, side=256, longest_side=1024),
+                   TrainingConfig(steps=8000, batch_size=128, patch_size=64, fold=1, widths=(64, 128, 256, 256),
+                                  ema_decay=0.995, checkpoint_every=1000)),
+}
+
+
+class Kit:
+    """One profile, data set and seed: the data, the model to use, and the folder that results go to.
+
+    Args:
+        profile: smoke, cpu or gpu.
+        dataset: see `radar_nb.data.named.load_dataset`.
+        seed: of the data, the training and the detector.
+        folder: where results go; default the variable `RADAR_RUN`, else `runs/<profile>` in the repository.
+
+    Raises:
+        InputError: one line that says which argument is wrong.
+    """
+
+    def __init__(self, profile: str = "smoke", dataset: str = "printed", seed: int = 0, folder: str | Path | None = None):
+        if not isinstance(profile, str) or profile not in PROFILES:
+            raise InputError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}")
+        if not isinstance(dataset, (str, Path)):
+            raise InputError(f"dataset={dataset!r}: give a name in quotes, such as \"printed\", or a folder's path")
+        if type(seed) is not int or not 0 <= seed < 2**31:
+            raise InputError(f"seed={seed!r}: give a whole number from 0 to {2**31 - 1}")
+        self.profile, self.seed = profile, seed
+        self.training = replace(PROFILES[profile].training, seed=seed)
+        self.data: Dataset = load_dataset(
+            dataset, replace(PROFILES[profile].sizes, smallest_side=self.training.patch_size), seed)
+        self.folder = Path(folder or os.environ.get("RADAR_RUN") or REPOSITORY / "runs" / profile)
+        self.model_folder = self.folder / "models" / f"{self.data.name}-seed{seed}"
+        self.weights_folder = REPOSITORY / "weights" / self.data.name
+
+    @cached_property
+    def unet(self) -> UNet2DModel:
+        """The trained U-Net: the one that notebook 04 trained in this run, else the released one, else train one now.
+
+        At the smoke profile the released one comes first: twenty steps do not make a detector. At the others it stands for
+        seed 0 only, with which it was trained: another seed is another training.
+        """
+        folders = [self.model_folder, self.weights_folder] if self.seed == 0 else [self.model_folder]
+        for folder in [self.weights_folder, self.model_folder] if self.profile == "smoke" else folders:
+            if (folder / "config.json").is_file():
+                return load_unet(folder)
+        return train(self.data.train, self.training, self.model_folder, progress=False).unet
+
+    @cached_property
+    def detector(self) -> RadarDetector:
+        """A detector on `unet`, calibrated on images that the U-Net was not trained on."""
+        return RadarDetector(unet=self.unet, training=self.training, random_state=self.seed, longest_side=self.longest_side).fit(self.data.calibrate)
+
+    @property
+    def longest_side(self) -> int | None:
+        """The side that larger images were shrunk to, in training too."""
+        return PROFILES[self.profile].sizes.longest_side
+
+    def save_table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows with the same keys as `tables/<name>.csv` of the run."""
+        with whole_file(self.folder / "tables" / f"{name}.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def keep(self, name: str, make: Callable[[], dict]) -> dict:
+        """`make()`, or what it gave the last time: kept as `measured/<data set>-seed<seed>/<name>.json` of the run."""
+        path = self.folder / "measured" / self.model_folder.name / f"{name}.json"
+        if not path.is_file():
+            write_json(path, make(), indent=None)
+        return read_json(path, 1 << 28, finite=False)
+
+    def record(self, method: str, scores: Mapping[str, float]) -> None:
+        """Keep a method's scores for the run's `summary.json`."""
+        path = self.folder / "methods.json"
+        with waiting_for(path):  # two notebooks may come at once
+            known = read_json(path, finite=False) if path.is_file() else {}
+            known[method] = known.get(method, {}) | {name: round(float(value), 6) for name, value in scores.items()}
+            write_json(path, known)

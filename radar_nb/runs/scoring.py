@@ -1,0 +1,206 @@
+"""Score any number of image files with a saved detector, in any number of processes, and go on where an earlier call stopped.
+
+The images are cut in chunks, always the same. A process takes the next chunk that nobody has, scores it, and writes its rows as one
+whole file into `journal/`; when all are there, the main process joins them. So what comes out depends neither on who scored what nor on
+how often the run was killed.
+"""
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from accelerate import Accelerator, InitProcessGroupKwargs
+from filelock import FileLock, Timeout
+from PIL import Image
+from scipy import ndimage
+from tqdm import tqdm
+
+from radar_nb.method.detector import RadarDetector
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.whole import locked, whole_file, write_json, write_text
+from radar_nb.data.images import as_uint8, load_images, write_image
+from radar_nb.storage.untrusted import read_json
+
+CHUNK = 64  # images in a journal file; a batch never crosses it, so a score does not depend on where a run stopped
+PATIENCE = timedelta(days=30)  # for the last chunk of another process; torch's 30 minutes are short for 64 huge images
+COLUMNS = ("image", "score", "decision", "error")
+OUTLINE = (255, 69, 0)
+
+
+def score_files(detector: RadarDetector, paths: Sequence[Path], out: Path, progress: bool = True) -> int:
+    """Write `scores.jsonl`, `scores.csv`, and a mask and an overlay an image, in the images' own sizes, into `out`.
+
+    A file that cannot be scored has its reason in the place of a score, and does not stop the rest. Memory does not grow with the
+    number of images. What an earlier call has scored is not scored again, whatever number of processes it had. Under `torchrun` or
+    `accelerate launch` the processes share the work; the bytes are those of one process with as many threads.
+
+    Returns:
+        the number of files that could not be scored; 0 in all processes but the main one.
+
+    Raises:
+        InputError: `out` holds the scores of other images, or of another detector; another run writes there; another process of
+            this run has failed (a launcher ends the others, too, when one fails).
+        StorageError: the disk is full; the same call goes on.
+    """
+    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
+    main, fingerprint, scores = accelerator.is_main_process, _fingerprint(detector, paths), out / "scores.jsonl"
+    with locked(out) if main else nullcontext():
+        if main:
+            _begin(out, fingerprint)
+        _wait_for_all(accelerator)
+        _check(out, fingerprint)  # in each process: has it found the same images?
+        finished = _is_whole(scores, len(paths))
+        with tqdm(total=len(paths), initial=len(paths) if finished else _count(out, len(paths)), desc="scoring", unit="image",
+                  disable=not (progress and main)) as bar:
+            if not finished:
+                _score_missing(detector, paths, out, bar)
+            _wait_for_all(accelerator)
+            if main and not finished:
+                _score_missing(detector, paths, out, bar, patience=-1)  # what only a process that has outlived an earlier run was at
+                _join(scores, len(paths))
+        if not main:
+            return 0
+        failed = _write_csv(scores, out / "scores.csv")
+        shutil.rmtree(_journal(out), ignore_errors=True)
+        return failed
+
+
+def _score_missing(detector: RadarDetector, paths: Sequence[Path], out: Path, bar: tqdm, patience: float = 0) -> None:
+    """Score each chunk that is not in the journal, but what another process is at; wait `patience` seconds for that one, -1 for ever."""
+    names = _names(paths)
+    for piece, chunk in _pieces(out, len(paths)):
+        if not piece.parent.is_dir():  # only where this process has outlived its run: a later one is done
+            return
+        with suppress(Timeout), FileLock(piece.with_suffix(".lock"), timeout=patience):  # a killed process holds nothing
+            if not _is_whole(piece, len(paths[chunk])):
+                rows = _score_chunk(detector, paths[chunk], names[chunk], out)
+                write_text(piece, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+                bar.update(_count(out, len(paths)) - bar.n)
+    bar.update(_count(out, len(paths)) - bar.n)
+
+
+def _score_chunk(detector: RadarDetector, paths: Sequence[Path], names: Sequence[str], out: Path) -> Iterator[dict]:
+    """A row a file, in order. Bad files are found on reading, so the good ones go through the U-Net in batches."""
+    images, errors = [], {}
+    for path in paths:
+        try:
+            images += load_images([path], detector.smallest_side, detector.channels_)
+        except InputError as error:
+            errors[path] = str(error)
+    findings = zip(detector.inspect(images), images, strict=True)
+    for path, name in zip(paths, names, strict=True):
+        if path in errors:
+            yield dict(zip(COLUMNS, (str(path), None, None, errors[path]), strict=True))
+            continue
+        finding, image = next(findings)
+        mask = np.asarray(Image.fromarray(finding["mask"]).resize(image.shape[1::-1], Image.Resampling.NEAREST))
+        write_image(out / "masks" / f"{name}_mask.png", mask)
+        write_image(out / "overlays" / f"{name}_overlay.png", overlay(image, mask))
+        yield dict(zip(COLUMNS, (str(path), round(finding["score"], 6), "normal" if finding["normal"] else "anomalous", None), strict=True))
+
+
+def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The image as `(H, W, 3)` uint8 with the mask's outline in orange-red, as thick as can be seen at the image's size."""
+    photo = as_uint8(image)
+    photo = np.repeat(photo[..., None], 3, axis=2) if photo.ndim == 2 else photo.copy()
+    thick = max(1, round(max(mask.shape) / 400))
+    photo[ndimage.binary_dilation(mask, iterations=thick) & ~mask] = OUTLINE
+    return photo
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """`<folder>/<stem>` of each file, made different where two files would share one."""
+    names, seen = [], {}
+    for path in paths:
+        name = stem = f"{path.resolve().parent.name}/{path.stem}"
+        while name in seen:
+            seen[stem] += 1
+            name = f"{stem}-{seen[stem]}"
+        seen[name] = 1
+        names.append(name)
+    return names
+
+
+def _fingerprint(detector: RadarDetector, paths: Sequence[Path]) -> dict[str, str]:
+    """What scores must have been made with, to be gone on with."""
+    model = hashlib.sha256(detector.calibration_features_.tobytes() + repr(detector.pixel_threshold_).encode())
+    for tensor in detector.unet_.state_dict().values():
+        model.update(tensor.cpu().contiguous().numpy().tobytes())
+    model.update(repr(sorted((key, value) for key, value in detector.get_params(deep=False).items() if key not in ("unet", "training"))).encode())
+    return {"model": model.hexdigest(), "images": hashlib.sha256("\0".join(map(str, paths)).encode()).hexdigest()}
+
+
+def _begin(out: Path, fingerprint: dict[str, str]) -> None:
+    """Make `out` ready to go on with, or to begin anew where it holds no scores."""
+    if not (out / "scoring.json").exists() or not ((out / "scores.jsonl").exists() or _journal(out).exists()):
+        (out / "scores.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(_journal(out), ignore_errors=True)
+        write_json(out / "scoring.json", fingerprint)
+    _check(out, fingerprint)
+    for folder in ("", "journal/", "masks/*/", "overlays/*/"):
+        for path in out.glob(f"{folder}.*.unfinished*"):  # of a killed run
+            path.unlink(missing_ok=True)
+    _journal(out).mkdir(exist_ok=True)
+
+
+def _check(out: Path, fingerprint: dict[str, str]) -> None:
+    before = read_json(out / "scoring.json")
+    for what, value in fingerprint.items():
+        if before.get(what) != value:
+            raise InputError(f"{out}: holds scores of {'other images' if what == 'images' else 'another model'}; give another --out, or remove it")
+
+
+def _wait_for_all(accelerator: Accelerator) -> None:
+    try:
+        accelerator.wait_for_everyone()
+    except RuntimeError:  # it waits for one that is no more
+        raise InputError("another process of this scoring has failed, and has said why; the same call goes on") from None
+
+
+def _journal(out: Path) -> Path:
+    return out / "journal"
+
+
+def _pieces(out: Path, count: int) -> Iterator[tuple[Path, slice]]:
+    """The journal's files, each with the place of its images among all."""
+    for start in range(0, count, CHUNK):
+        yield _journal(out) / f"{start // CHUNK:06}.jsonl", slice(start, start + CHUNK)
+
+
+def _count(out: Path, most: int) -> int:
+    """How many images are in the journal, whoever scored them."""
+    return min(most, CHUNK * sum(1 for _ in _journal(out).glob("[0-9]*.jsonl")))
+
+
+def _is_whole(path: Path, lines: int) -> bool:
+    """Whether a file is there and has so many lines; a damaged one is made again."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return sum(line.endswith(b"\n") for line in file) == lines
+
+
+def _join(scores: Path, count: int) -> None:
+    """The journal as one file."""
+    with whole_file(scores) as work, work.open("wb") as file:
+        for piece, _ in _pieces(scores.parent, count):
+            with piece.open("rb") as rows:
+                shutil.copyfileobj(rows, file)
+
+
+def _write_csv(scores: Path, path: Path) -> int:
+    """The rows as a table; returns how many files failed."""
+    failed = 0
+    with scores.open(encoding="utf-8") as lines, whole_file(path) as work, work.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for row in map(json.loads, lines):
+            failed += row["error"] is not None
+            writer.writerow(row | ({} if row["score"] is None else {"score": f"{row['score']:.6f}"}))
+    return failed

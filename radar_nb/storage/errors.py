@@ -1,0 +1,21 @@
+"""The errors that a user sees: one line each."""
+
+
+def one_line(text: str) -> str:
+    """`text` with line breaks and all else that does not print, such as a terminal's escape codes, spelt out: a name may hold anything."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong. The message is one line: the file or argument, what was found, what to do."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook: the one line, without the way that led to it."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class StorageError(InputError):
+    """The disk is full or cannot be written. What was there before is untouched."""

@@ -1,0 +1,231 @@
+"""Tables, intervals, claims: each number can be traced, and the committed report is what the tables say."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import SMALL
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
+
+from radar_nb.experiments import ablations, comparison
+from radar_nb.experiments.ablations import ABLATIONS, Variant, ablate, measure_normality, run_variant
+from radar_nb.experiments.claims import comparison_table, make_claims, margin_verdict, write_claims
+from radar_nb.experiments.comparison import (
+    METHODS, collect, compare, merge, plan, read_csv, read_tables, run_method, write_tables,
+)
+from radar_nb.storage.places import RESULTS
+from radar_nb.experiments.evidence import STATISTICS, Estimate, Evidence
+from radar_nb.storage.errors import InputError
+from radar_nb.experiments.metrics import best_f1
+from radar_nb.runs.kit import PROFILES, Kit
+from radar_nb.storage.places import REPOSITORY
+
+
+@pytest.fixture
+def kit(tmp_path, monkeypatch):
+    """The smoke profile on fewer and smaller images."""
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], sizes=SMALL))
+    return Kit("smoke", "printed", 0, tmp_path / "run")
+
+
+def say(scores, labels, seed=0, method="radar", threshold=0.5):
+    """What `run_method` would return for these scores."""
+    kinds = ["blob" if label else "good" for label in labels]
+    anomalous = np.asarray(scores) > threshold
+    return {"dataset": "printed", "seed": seed, "method": method, "profile": "cpu", "seconds": 1.0, "kinds": kinds,
+            "metrics": {"image_auroc": roc_auc_score(labels, scores), "f1": f1_score(labels, anomalous), "accuracy": np.mean(anomalous == labels),
+                        "precision": precision_score(labels, anomalous), "recall": recall_score(labels, anomalous)},
+            "scores": list(map(float, scores)), "anomalous": list(map(int, anomalous))}
+
+
+@pytest.fixture
+def made(tmp_path, rng):
+    """Tables of two methods on made scores: `radar` far better than `pca`, in two seeds."""
+    labels = np.arange(80) % 2 == 1
+    results = []
+    for seed in (0, 1):
+        noise = rng.normal(0, 0.15, (2, 80))
+        results += [say(0.15 + 0.7 * labels + noise[0], labels, seed), say(0.4 + 0.15 * labels + noise[1], labels, seed, "pca")]
+    write_tables(results, tmp_path)
+    return Evidence(tmp_path), results
+
+
+def test_tables_can_be_read_back_and_added_to(made):
+    evidence, results = made
+    assert read_tables(evidence.folder) == results and read_tables(evidence.folder / "none") == []
+    newer = [results[1] | {"seconds": 9.0}, results[1] | {"seed": 2}]
+    merged = merge(results, newer)
+    assert len(merged) == 5 and merged[1]["seconds"] == 9.0 and merge(results, [results[0] | {"dataset": "texture"}])[-1]["dataset"] == "texture"
+    assert merge([results[0] | {"method": "dropped"}], []) == []
+    with pytest.raises(InputError, match="profiles cpu and smoke"):
+        merge(results, [results[0] | {"profile": "smoke"}])
+
+
+def test_the_committed_tables_survive_reading_and_writing(tmp_path):
+    write_tables(read_tables(), tmp_path)
+    for path in [RESULTS / "comparison.csv", *(RESULTS / "images").glob("*.csv")]:
+        assert read_csv(tmp_path / path.relative_to(RESULTS)) == read_csv(path)
+
+
+# --- evidence ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_statistics_equal_scikit_learn(name, rng):
+    labels, scores = rng.random((5, 60)) < 0.4, np.round(rng.random((5, 60)), 1)  # with ties
+    anomalous = scores > 0.6
+    slow = {"image_auroc": lambda i: roc_auc_score(labels[i], scores[i]), "f1": lambda i: f1_score(labels[i], anomalous[i]),
+            "precision": lambda i: precision_score(labels[i], anomalous[i]), "recall": lambda i: recall_score(labels[i], anomalous[i]),
+            "accuracy": lambda i: np.mean(labels[i] == anomalous[i])}[name]
+    assert np.allclose(STATISTICS[name](labels, scores if name == "image_auroc" else anomalous), [slow(i) for i in range(5)])
+
+
+def test_tables_keep_what_was_said(made):
+    evidence, results = made
+    assert evidence.datasets() == ["printed"] and evidence.methods("printed") == ["radar", "pca"] and evidence.seeds("printed", "radar", "pca") == [0, 1]
+    labels, scores, anomalous = evidence.said("printed", 1, "pca")
+    assert np.allclose(scores, results[3]["scores"]) and np.array_equal(anomalous, np.array(results[3]["anomalous"], bool))
+    assert np.array_equal(labels, [kind != "good" for kind in results[3]["kinds"]])
+    for row, result in zip(read_csv(evidence.folder / "comparison.csv"), sorted(results, key=lambda r: (r["seed"], r["method"] == "pca")), strict=True):
+        assert row["method"] == result["method"] and row["f1"] == pytest.approx(result["metrics"]["f1"])
+        assert row["pixel_auroc"] is None, "not measured is not 0"
+
+
+def test_intervals_hold_the_mean_and_pairs_are_narrower(made):
+    evidence, results = made
+    for metric in STATISTICS:
+        estimate = evidence.interval("printed", "radar", metric)
+        assert estimate.value == pytest.approx(np.mean([r["metrics"][metric] for r in results if r["method"] == "radar"]))
+        assert estimate.low <= estimate.value <= estimate.high
+    difference = evidence.difference("printed", "radar", "pca")
+    values = [r["metrics"]["f1"] for r in results]
+    assert difference.value == pytest.approx((values[0] - values[1] + values[2] - values[3]) / 2)
+    assert 0 < difference.low < difference.value < difference.high < 1
+    same = evidence.difference("printed", "radar", "radar")
+    assert (same.value, same.low, same.high) == (0, 0, 0), "drawn in pairs, a method differs from itself by nothing"
+
+
+def test_next_best_is_chosen_among_the_rivals(made):
+    evidence, _ = made
+    assert evidence.next_best("printed") == "pca" and evidence.next_best("printed", families=("reconstruction-free",)) is None
+
+
+def test_missing_tables_are_named(tmp_path):
+    with pytest.raises(InputError, match="compare"):
+        Evidence(tmp_path)
+
+
+# --- claims --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("estimate", "verdict"), [((0.2, 0.1, 0.3), "holds"), ((0.1, 0.05, 0.2), "holds in part"), ((0.2, -0.01, 0.3), "does not hold")])
+def test_margin_verdict(estimate, verdict):
+    assert margin_verdict(Estimate(*estimate), 0.13) == verdict
+
+
+def test_claims_say_what_is_missing(made, tmp_path):
+    evidence, _ = made
+    claims = {claim.claim: claim for claim in make_claims(evidence)}
+    tile = next(claim for text, claim in claims.items() if "tile" in text)
+    assert tile.verdict == "cannot be tested here" and "mvtec_tile_192" in tile.why
+    printed = next(claim for text, claim in claims.items() if "13 points" in text)
+    assert printed.verdict == "holds" and str(evidence.difference("printed", "radar", "pca")) in printed.measured
+
+
+def test_the_committed_claims_are_what_the_committed_tables_say(tmp_path):
+    write_claims(Evidence(), tmp_path / "CLAIMS.md")
+    assert (tmp_path / "CLAIMS.md").read_text() == (REPOSITORY / "CLAIMS.md").read_text(), "run `python -m radar_nb claims`"
+
+
+def test_the_committed_tables_agree_with_each_other():
+    evidence = Evidence()
+    for row in evidence.rows:
+        labels, scores, anomalous = evidence.said(row["dataset"], int(row["seed"]), row["method"])
+        assert roc_auc_score(labels, scores) == pytest.approx(row["image_auroc"], abs=1e-3), row
+        assert f1_score(labels, anomalous) == pytest.approx(row["f1"], abs=1e-5), row
+
+
+def test_every_measured_method_is_in_the_table():
+    evidence = Evidence()
+    table = comparison_table(evidence, "printed")
+    optional = {"patchcore"}                       # its weights are a download
+    elsewhere = {"radar_two_timesteps"}            # measured on surfaces where the others fall short
+    assert [row["method"] for row in table] == [METHODS[name].label for name in METHODS if name not in optional | elsewhere]
+    assert {name for dataset in evidence.datasets() for name in evidence.methods(dataset)} >= set(METHODS) - optional
+    assert all(row["ms"] for dataset in evidence.datasets() for row in comparison_table(evidence, dataset)) and len(evidence.seeds("printed", "radar", "pca", "ddim10")) == 5
+
+
+# --- measuring -----------------------------------------------------------------------------------------------
+
+
+def test_compare_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
+    labels = np.arange(20) % 2 == 1
+    calls = []
+
+    def pretend(name, kit):
+        calls.append(name)
+        if calls == ["pca"]:
+            raise KeyboardInterrupt
+        return say(labels * 0.9, labels, method=name)
+
+    monkeypatch.setattr(comparison, "run_method", pretend)
+    kits = [Kit("smoke", "printed", 0, tmp_path)]
+    with pytest.raises(KeyboardInterrupt):
+        compare(plan(kits, ["radar", "pca"]))
+    assert not list(tmp_path.rglob("pca.json"))
+    compare(plan(kits, ["radar", "pca"]))
+    compare(plan(kits, ["radar", "pca"]))
+    assert calls == ["pca", "pca", "radar"], "the cheap one first, and each measured once"
+    assert {result["method"] for result in collect(tmp_path)} == {"radar", "pca"} and "left" in capsys.readouterr().out
+
+
+def test_run_method_and_variant_report_the_same(kit):
+    result = run_method("radar", kit)
+    assert len(result["scores"]) == len(kit.data.test) and result["metrics"]["image_auroc"] > 0.8
+    row = run_variant("window", Variant("17", {"window": 17}), kit)
+    assert row["image_auroc"] == pytest.approx(result["metrics"]["image_auroc"], abs=1e-4) and row["seconds"] > 0
+    assert row["image_auroc_low"] <= row["image_auroc"] <= row["image_auroc_high"]
+
+
+def test_a_variant_that_trains_learns_from_fewer_images(kit, monkeypatch):
+    seen = {}
+
+    def train(images, config, out, progress):
+        seen.update(count=len(images), steps=config.steps)
+        return type("Result", (), {"unet": kit.unet})
+
+    monkeypatch.setattr(ablations, "train", train)
+    run_variant("training images", Variant("5", images=5, training={"steps": 7}), kit)
+    assert seen == {"count": 5, "steps": 7}
+
+
+def test_ablations_are_kept_and_come_in_order(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(ablations, "run_variant", lambda name, variant, kit, folder: calls.append(variant.value) or {
+        "dataset": "printed", "seed": 0, "ablation": name, "value": variant.value, "image_auroc": 1.0, "f1": 1.0})
+    kits = [Kit("smoke", "printed", 0, tmp_path)]
+    rows = ablate(kits, ["attention", "window"], progress=False)
+    assert rows == ablate(kits, ["attention", "window"], progress=False) and len(calls) == len(rows)
+    assert [row["value"] for row in rows] == [variant.value for name in ("window", "attention") for variant in ABLATIONS[name]]
+    assert calls[-1] == "off", "what needs a training comes last"
+
+
+def test_normality_counts_patches(kit):
+    rows = measure_normality(kit)
+    assert [row["reading"] for row in rows] == ["predicted", "residual", "noise_free"]
+    for row in rows:
+        assert row["normal"] >= 4 * 6 and row["anomalous"] > 0
+        assert all(0 <= row[key] <= 1 for key in ("rejected_normal", "rejected_anomalous", "auroc", "auroc_energy"))
+
+
+def test_choosing_on_test_images_cannot_lower_f1(rng):
+    labels, scores = rng.random(50) < 0.5, rng.random(50)
+    assert all(best_f1(labels, scores) >= f1_score(labels, scores > level) for level in np.linspace(0, 0.99, 12))
+
+
+def test_a_finished_results_folder_can_be_moved(tmp_path):
+    shutil.copytree(RESULTS, tmp_path / "elsewhere")
+    assert [claim.verdict for claim in make_claims(Evidence(tmp_path / "elsewhere"))] == [claim.verdict for claim in make_claims(Evidence())]
+    assert set(json.loads((RESULTS / "provenance.json").read_text())) >= {"comparison", "bench", "networks", "ablations", "normality"}

@@ -1,0 +1,103 @@
+"""PatchCore, with a stand-in for the pretrained network: what it keeps, what it finds, and its clear word where it cannot be had."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL
+from sklearn.metrics import roc_auc_score
+
+from radar_nb.experiments.bench import time_methods
+from radar_nb.experiments.comparison import compare
+from radar_nb.data.named import load_dataset
+from radar_nb.rivals.patchcore import PatchCore, Unavailable, _coreset
+
+
+class Filters(torch.nn.Module):
+    """Two layers of fixed random filters, at half and at a quarter of the resolution, as timm's `features_only` gives them."""
+
+    pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = torch.nn.Conv2d(3, 12, 5, 2, 2), torch.nn.Conv2d(12, 24, 3, 2, 1)
+
+    def forward(self, x):
+        first = self.first(x).relu()
+        return [first, self.second(first).relu()]
+
+
+@pytest.fixture
+def timm(monkeypatch):
+    asked = []
+
+    def create_model(name, **options):
+        asked.append((name, options))
+        return Filters()
+
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=create_model))
+    return asked
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_dataset("printed_easy", SMALL, seed=3)
+
+
+def test_it_finds_defects_and_keeps_to_its_false_alarms(timm, data):
+    detector = PatchCore(share=0.05).fit(data.train, calibrate=data.calibrate)
+    assert timm == [("wide_resnet50_2", {"pretrained": True, "features_only": True, "out_indices": (2, 3)})]
+    assert len(detector.coreset_) == round(0.05 * len(data.train) * 32 * 32) and detector.coreset_.shape[1] == 36
+    findings = list(detector.inspect(data.test))
+    assert roc_auc_score(data.labels, [-finding["score"] for finding in findings]) > 0.8
+    assert np.mean(detector.predict(data.calibrate) == -1) <= 0.1
+    bad = int(np.flatnonzero(data.labels)[0])
+    inside, outside = (findings[bad]["anomaly_map"][mask].mean() for mask in (data.masks[bad], ~data.masks[bad]))
+    assert findings[bad]["anomaly_map"].shape == data.test[bad].shape and inside > outside
+    assert np.allclose(detector.score_samples(data.test[3:4]), [findings[3]["score"]], rtol=1e-4), "a score depends on its image alone"
+
+
+def test_what_was_kept_is_at_no_distance(timm, data):
+    detector = PatchCore(share=1.0).fit(data.train[:2], calibrate=data.calibrate)
+    assert np.allclose(detector.score_samples(data.train[:2]), 0, atol=2e-2) and (detector.score_samples(data.calibrate[:4]) < -0.05).all()
+
+
+@pytest.mark.parametrize("projected", [1, 2])
+def test_the_coreset_takes_the_farthest_first(projected, rng):
+    clusters = np.repeat([[0.0, 0.0], [100.0, 3.0], [-70.0, 40.0], [20.0, -90.0]], 30, axis=0) + 0.01 * rng.standard_normal((120, 2))
+    chosen = _coreset(clusters, 4, projected, 0)
+    assert len(set(chosen)) == 4 and (projected == 1 or set(chosen // 30) == {0, 1, 2, 3})
+
+
+def test_grey_and_colour_images_give_the_same_features(timm, data):
+    detector = PatchCore(share=0.05).fit(data.train, calibrate=data.calibrate)
+    grey = data.test[0][None] / np.float32(255)
+    assert torch.equal(detector._features(grey), detector._features(np.repeat(grey[..., None], 3, axis=3)))
+
+
+def test_without_timm_or_weights_it_says_what_is_missing(monkeypatch, data, capsys):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(Unavailable, match=r'timm, which is not installed; pip install timm'):
+        PatchCore().fit(data.train, calibrate=data.calibrate)
+
+    def no_network(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=no_network))
+    with pytest.raises(Unavailable, match="weights of wide_resnet50_2, which could not be loaded"):
+        PatchCore().fit(data.train, calibrate=data.calibrate)
+
+
+def test_a_comparison_goes_on_without_it(monkeypatch, data, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "timm", None)
+
+    def keep(name, make):
+        return make()
+
+    kit = SimpleNamespace(data=data, seed=0, profile="smoke", keep=keep)
+    (only,) = compare([(kit, "patchcore"), (kit, "pca")])
+    assert only["method"] == "pca" and "patchcore" in (said := capsys.readouterr().out) and "left out: PatchCore needs timm" in said
+    assert [row["method"] for row in time_methods(kit, ("patchcore", "pca"), rounds=1)] == ["pca"]

@@ -1,0 +1,277 @@
+"""Every exercise: untouched, right in two ways, wrong in each of its known ways, and with any object at all."""
+
+import csv
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+from sklearn import metrics
+
+from radar_nb.runs import notebooks as reproduce
+from radar_nb.teaching.exercises import kinds as checking
+from radar_nb.__main__ import main
+from radar_nb.teaching.exercises.kinds import RIGHT, UNTRIED, WRONG, Choice, Code, Number, results
+from radar_nb.teaching.exercises import EXERCISES, exercise, progress
+from radar_nb.storage.places import REPOSITORY
+
+CODE, NUMBERS, CHOICES = ([each for each in EXERCISES if isinstance(each, kind)] for kind in (Code, Number, Choice))
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(autouse=True)
+def run_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RADAR_RUN", str(tmp_path))
+    return tmp_path
+
+
+def _loop_softmax(x):
+    return np.stack([np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in x])
+
+
+def _loop_local_norm(sobel, window):
+    height, width = sobel.shape
+    return max(np.linalg.norm(sobel[i:i + window, j:j + window]) for i in range(height - window + 1) for j in range(width - window + 1)) / window
+
+
+# A second right way of each, written otherwise than the solution: with torch, with loops, with a library.
+OTHER_WAYS = {
+    "01.1": lambda x0, eps, a_t: torch.tensor(x0) * a_t**0.5 + torch.tensor(eps) * (1 - a_t) ** 0.5,
+    "01.2": lambda x_t, eps, a_t: [(x - (1 - a_t) ** 0.5 * e) / a_t**0.5 for x, e in zip(x_t, eps)],
+    "01.4": lambda betas, t: np.cumprod(1 - betas)[t],
+    "02.1": lambda x_t, eps, a, b: (b / a) ** 0.5 * x_t + ((1 - b) ** 0.5 - (b / a * (1 - a)) ** 0.5) * eps,
+    "03.1": _loop_softmax,
+    "03.2": lambda q, k, v: torch.nn.functional.scaled_dot_product_attention(*(torch.tensor(each)[None] for each in (q, k, v)))[0],
+    "04.1": lambda eps, predicted: torch.nn.functional.mse_loss(torch.tensor(eps), torch.tensor(predicted)),
+    "04.2": lambda average, weights, decay: average + (1 - decay) * (weights - average),
+    "05.1": lambda x: stats.kurtosis(x),
+    "06.1": lambda down, across: np.hypot(down, across),
+    "06.2": _loop_local_norm,
+    "07.1": lambda scores, contamination: np.percentile(scores, 100 * contamination),
+    "07.2": lambda alarms, misses, alarm, miss, defective: np.average([alarms * alarm, misses * miss], weights=[1 - defective, defective]),
+    "08.1": lambda truth, found: metrics.jaccard_score(truth.ravel(), found.ravel()),
+    "08.3": lambda truth, found: found[~truth].mean(),
+    "09.1": lambda values: np.percentile(values, (2.5, 97.5)).tolist(),
+    "09.2": lambda a, b: stats.sem(np.subtract(a, b)),
+    "10.4": lambda values, scores, slack: [value for value, score in zip(values, scores) if max(scores) - score <= slack + 1e-12],
+    "11.1": lambda length: 32 if length <= 8 else 64 if length <= 16 else 128,
+}
+
+
+def worked(each):
+    """The function that a solution's code defines."""
+    names = {}
+    exec(each.worked, {"np": np, "softmax": special.softmax}, names)
+    (function,) = names.values()
+    return function
+
+
+def test_there_are_at_least_thirty_of_all_kinds_and_two_to_four_a_notebook():
+    names = [each.name for each in EXERCISES]
+    assert len(names) == len(set(names)) >= 30 and min(map(len, (CODE, NUMBERS, CHOICES))) >= 5
+    assert f"{len(names)} exercises" in (REPOSITORY / "docs" / "teaching.md").read_text()
+    for path in NOTEBOOKS:
+        assert 2 <= sum(name.startswith(path.stem[:2] + ".") for name in names) <= 4, path.stem
+
+
+@pytest.mark.parametrize("each", EXERCISES, ids=lambda each: each.name)
+def test_untouched(each, run_folder):
+    assert each.check().status == each.check(...).status == each.check(None).status == UNTRIED
+    if isinstance(each, Code):
+        def stub(*_):
+            return ...
+
+        def undone(*_):
+            raise NotImplementedError
+        assert each.check(stub).status == each.check(undone).status == UNTRIED
+    assert not (run_folder / "exercises.json").exists()
+
+
+@pytest.mark.parametrize("each", CODE, ids=lambda each: each.name)
+def test_a_right_function_is_right_however_it_is_written(each):
+    for way in (each.right, worked(each), OTHER_WAYS[each.name]):
+        verdict = each.check(way)
+        assert verdict.status == RIGHT and verdict.message == each.why, verdict
+
+
+@pytest.mark.parametrize("each", NUMBERS, ids=lambda each: each.name)
+def test_a_right_number_is_right_however_it_is_given(each):
+    for way in (each.right, float(f"{each.right:.3g}") if each.tolerance > 1e-3 else each.right, np.array([each.right]), torch.tensor(each.right)):
+        assert each.check(way).status == RIGHT
+
+
+@pytest.mark.parametrize("each", CHOICES, ids=lambda each: each.name)
+def test_a_right_letter_is_right_however_it_is_given(each):
+    for way in (each.right, each.right.upper(), f" {each.right}) "):
+        assert each.check(way).status == RIGHT
+
+
+@pytest.mark.parametrize("each", EXERCISES, ids=lambda each: each.name)
+def test_every_common_mistake_is_recognised(each):
+    assert len(each.mistakes) >= 3
+    for key, value in each.mistakes.items():
+        (answer, message) = (value, key) if isinstance(each, Code) else (key, value)
+        for _ in range(5):  # the inputs are drawn afresh each time
+            verdict = each.check(answer)
+            assert verdict == checking.Verdict(WRONG, message)
+
+
+@pytest.mark.parametrize("each", EXERCISES, ids=lambda each: each.name)
+def test_nothing_that_is_said_spoils_the_answer(each):
+    if isinstance(each, Code):
+        secret = re.sub(r"\s", "", each.worked.split("return ")[-1])
+        said = [each.hints[0], *each.mistakes]
+    else:
+        secret = None
+        said = [each.hints[0], *each.mistakes.values()]
+    if secret and len(secret) > 12:
+        assert all(secret not in re.sub(r"\s", "", text) for text in said)
+    if isinstance(each, Choice):
+        assert not any(re.search(rf"\b{each.right}\)", text) for text in said)
+    assert len(each.hints) == 2 and all(each.hints) and each.hints[0] != each.hints[1] and each.why
+
+
+class Nasty:
+    """Raises whatever is asked of it."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    def __str__(self):
+        raise RuntimeError("str")
+
+    __repr__ = __len__ = __iter__ = __array__ = __float__ = __bool__ = __eq__ = __hash__ = __str__
+
+
+def _exits(*_):
+    raise SystemExit(3)
+
+
+def _deep(*arguments):
+    return _deep(*arguments)
+
+
+ODD = [Nasty(), Nasty, _exits, _deep, lambda: 1, lambda *a: Nasty(), lambda *a: a, lambda *a: "text", lambda *a: 1j, lambda *a: [[1], [2, 3]], lambda *a: {"a": 1},
+       lambda *a: np.array([]), lambda *a: np.nan, lambda *a: np.array(["a"]), print, type, np, object(), float("inf"), float("nan"), 10**400, -1, True, "", "zz", b"a", [], [[]], {}, {1}, (),
+       range(3), 1j, np.zeros((2, 2)), np.array(None), torch.zeros(3), torch.ones(1, requires_grad=True), Exception(), NotImplemented, iter([1]), (i for i in range(2))]
+
+
+@pytest.mark.parametrize("each", EXERCISES, ids=lambda each: each.name)
+@pytest.mark.filterwarnings("ignore")
+def test_a_check_never_raises(each):
+    for odd in ODD:
+        verdict = each.check(odd)
+        assert verdict.status in (RIGHT, WRONG, UNTRIED) and repr(verdict) and verdict._repr_html_()
+
+
+_anything = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.complex_numbers() | st.text() | st.binary(),
+                         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner), max_leaves=8)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=150, deadline=None)
+@given(_anything, st.sampled_from(EXERCISES))
+def test_a_check_never_raises_whatever_is_drawn(anything, each):
+    for answer in (anything, lambda *_: anything):
+        verdict = each.check(answer)
+        assert verdict.status in (RIGHT, WRONG, UNTRIED)
+
+
+def test_a_function_cannot_change_the_inputs_it_is_judged_by():
+    def cheat(x0, eps, a_t):
+        x0[:], eps[:] = 0, 0
+        return np.zeros(7)
+    assert exercise("01.1").check(cheat).status == WRONG
+
+
+def test_what_is_wrong_is_said_in_the_students_terms():
+    assert "shape (3,), (7,) is asked for" in exercise("01.1").check(lambda x0, eps, a_t: np.zeros(3)).message
+    assert "ZeroDivisionError" in exercise("01.1").check(lambda x0, eps, a_t: 1 / 0).message
+    assert "return missing" in exercise("01.1").check(lambda x0, eps, a_t: None).message
+    assert "without calling it" in exercise("01.1").check(np.zeros(7)).message
+    assert exercise("00.2").check(600).message == "too large" and exercise("00.2").check(3).message == "too small"
+    assert "one letter of a, b, c, d" in exercise("00.1").check("q").message
+
+
+def test_progress_counts_what_is_solved_and_remembers_it(run_folder):
+    assert progress("02").startswith("0 of 3") and progress("02").endswith(f"0 of {len(EXERCISES)} in all")
+    for answer in (9, 8, 9):
+        exercise("02.2").check(answer)
+    assert results() == {"02.2": {"solved": True, "tries": 3}}
+    assert progress("02").startswith("1 of 3") and progress("01").startswith("0 of 4 exercises solved here, 1 of")
+
+
+def test_notebooks_that_are_open_together_lose_nothing():
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda each: each.check(each.right), 3 * EXERCISES))
+    assert results() == {each.name: {"solved": True, "tries": 3} for each in EXERCISES}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"02.2": 3}', '{"02.2": {"solved": true}}', "\x00", '{"02.2": null}'])
+def test_a_broken_record_costs_the_count_not_the_lesson(run_folder, text):
+    (run_folder / "exercises.json").write_text(text)
+    assert results() == {} and exercise("02.2").check(8).status == RIGHT
+    assert json.loads((run_folder / "exercises.json").read_text()) == {"02.2": {"solved": True, "tries": 1}}
+
+
+def test_a_folder_that_cannot_be_written_costs_the_count_not_the_lesson(monkeypatch, run_folder):
+    (run_folder / "file").touch()
+    monkeypatch.setenv("RADAR_RUN", str(run_folder / "file"))
+    assert exercise("02.2").check(8).status == RIGHT and results() == {}
+
+
+def test_hint_and_solution_help_in_steps(capsys):
+    each = exercise("01.1")
+    each.hint(), each.hint(2), each.solution()
+    assert capsys.readouterr().out.splitlines()[:2] == list(each.hints)
+
+
+def test_an_unknown_exercise_is_named():
+    with pytest.raises(KeyError, match="99.9.*known are 00.1"):
+        exercise("99.9")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_notebook_asks_its_exercises_untouched_and_counts_them(path):
+    cells = nbformat.read(path, 4).cells
+    for each in [each for each in EXERCISES if each.name.startswith(path.stem[:2] + ".")]:
+        (asked,) = [cell for cell in cells if cell.cell_type == "code" and f'exercise("{each.name}").check' in cell.source]
+        assert "Not tried yet." in asked.outputs[-1].data["text/plain"]
+        assert any(f"**{each.name}" in cell.source for cell in cells if cell.cell_type == "markdown")
+    assert any(f'progress("{path.stem[:2]}")' in cell.source for cell in cells)
+
+
+def test_the_records_of_several_students_become_a_table(tmp_path, monkeypatch, capsys):
+    for student, answers in (("anna/runs/cpu", (9, 8)), ("ben", (9,))):
+        monkeypatch.setenv("RADAR_RUN", str(tmp_path / student))
+        for answer in answers:
+            exercise("02.2").check(answer)
+    exercise("00.1").check("b")
+    (tmp_path / "ben" / "exercises.json").rename(tmp_path / "ben_late.json")
+    assert main(["grade", str(tmp_path / "anna"), str(tmp_path / "ben_late.json"), "--out", str(tmp_path / "grades.csv")]) == 0
+    rows = list(csv.DictReader((tmp_path / "grades.csv").open()))
+    assert [(row["student"], row["solved"], row["tried"], row["tries"], row["00.1"], row["02.2"], row["11.3"]) for row in rows] == [
+        ("anna", "1", "1", "2", "", "1", ""), ("ben_late", "1", "2", "2", "1", "0", "")]
+    (tmp_path / "anna" / "runs" / "cpu" / "exercises.json").write_text("lost")
+    assert main(["grade", str(tmp_path), "--out", str(tmp_path / "grades.csv")]) == 1
+    assert "exercises.json: no record of exercises" in capsys.readouterr().out
+    assert main(["grade", str(tmp_path / "carl"), "--out", str(tmp_path / "grades.csv")]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main(["grade", str(tmp_path / "empty"), "--out", str(tmp_path / "grades.csv")]) == 2
+
+
+def test_a_readers_record_does_not_get_into_the_stored_outputs(tmp_path, monkeypatch):
+    (tmp_path / "01_one.ipynb").write_text(nbformat.writes(nbformat.v4.new_notebook()))
+    seen = []
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(reproduce.papermill, "execute_notebook", lambda *_, **__: seen.append(checking._file()))
+    monkeypatch.delenv("RADAR_RUN")
+    reproduce.refresh_stored_outputs()
+    (own,) = seen
+    assert REPOSITORY not in own.parents and checking._file() == REPOSITORY / "runs" / "exercises.json"
