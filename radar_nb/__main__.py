@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
     score = commands.add_parser("score", help="score images with a trained model")
     score.add_argument("--model", required=True, help="a folder that train wrote")
-    score.add_argument("--engine", help="what computes the U-Net: torch or onnx (default: what the model was saved with)")
+    score.add_argument("--engine", choices=("torch", "onnx"), default="torch", help="what computes the U-Net (default: torch)")
     score.add_argument("images", nargs="+", help="image files, or folders of them")
     score.add_argument("--out", required=True, help="folder for scores.csv, scores.jsonl, masks and overlays; goes on where it stopped")
 
@@ -134,16 +134,15 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _score(args: argparse.Namespace) -> int:
-    from radar_nb.method.detector import RadarDetector
+    from radar_nb.beyond.detector import load_detector
     from radar_nb.beyond.onnx import make_engine
     from radar_nb.data.folders import find_images
     from radar_nb.runs.scoring import score_files
     from radar_nb.method.training import is_main_process, process_device
-    detector = RadarDetector.from_pretrained(args.model)
-    if args.engine:
-        make_engine(args.engine, detector.unet_)  # says now what is missing
-        detector.set_params(engine=args.engine)
-    if detector.engine == "torch":
+    detector = load_detector(args.model)
+    if args.engine == "onnx":
+        detector.unet_ = make_engine("onnx", detector.unet_)
+    else:
         detector.unet_.to(process_device())
     paths = [path for item in map(Path, args.images) for path in (find_images(item, inside=True) if item.is_dir() else [item])]
     failed = score_files(detector, paths, Path(args.out))

@@ -11,7 +11,7 @@ import torch
 from radar_nb.data.dataset import Sizes
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
-from radar_nb.method.diffusion import build_unet
+from radar_nb.method.unet import build_unet
 from radar_nb.storage.unet_folder import load_unet
 from radar_nb.data.images import write_image
 from radar_nb.data.printed import make_image

@@ -7,16 +7,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from radar_nb.method.forest import QuickIsolationForest
+from radar_nb.method import forest
 
-DECISIONS = ("isolation_forest", "mahalanobis", "one_class_svm", "local_norm")
+DECISIONS = (*forest.DECISIONS, "mahalanobis", "one_class_svm", "local_norm")
 
 
 class LastFeature(OutlierMixin, BaseEstimator):
     """The last feature alone, the larger the more anomalous: a control chart. Beyond the paper.
 
-    It ranks images that lie beyond every calibration image, does not mind an image that is more quiet than usual, and a broad
-    difference in light, which moves the global norm, does not decide.
+    It ranks images that lie beyond every calibration image. An image that is more quiet than usual is no anomaly, and a
+    broad difference in light, which moves the global norm, does not decide.
 
     Args:
         contamination: share of the points of `fit` that may be called anomalous.
@@ -43,12 +43,12 @@ class LastFeature(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
 
-def outlier_model(decision: str, contamination: float, seed: int) -> OutlierMixin:
-    """An unfitted scikit-learn model of `DECISIONS` whose `predict` is -1 for about `contamination` of the points it is fitted on."""
+def outlier_model(decision: str, contamination: float, seed: int, points: int) -> OutlierMixin:
+    """An unfitted model of `DECISIONS`; fitted on `points` normal points, it calls `contamination` of them anomalous."""
     if decision == "mahalanobis":
         return EllipticEnvelope(contamination=contamination, support_fraction=1.0, random_state=seed)
     if decision == "one_class_svm":
         return make_pipeline(StandardScaler(), OneClassSVM(nu=contamination))
     if decision == "local_norm":
         return LastFeature(contamination)
-    return QuickIsolationForest(n_estimators=200, contamination=contamination, random_state=seed)
+    return forest.one_class_model(decision, contamination, seed, points)

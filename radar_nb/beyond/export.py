@@ -1,48 +1,95 @@
 """RADAR as one ONNX model: from an image to noise map, Sobel map and both features, for programs without Python."""
 
+import json
+import warnings
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DModel
 from torch.nn import functional as F
 
-from radar_nb.method.diffusion import fold_factor, grid_size, image_channels
-from radar_nb.beyond.onnx import to_onnx
+from radar_nb.beyond.onnx import to_onnx, with_metadata
+from radar_nb.method.detector import RadarDetector
+from radar_nb.method.diffusion import add_noise, make_scheduler
+from radar_nb.method.features import blur_weights, sobel_weights
+from radar_nb.method.unet import fold_factor, grid_size, image_channels
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.pretrained import PLAIN as PLAIN_OPTIONS
 from radar_nb.storage.whole import whole_file
 
 OUTPUTS = ("noise_map", "sobel_map", "features")
+# What the graph computes with, and what comes after the features. Any other option must have its plain value.
+_IN_THE_GRAPH = {"timestep", "reading", "unet", "blur", "sobel", "window"}
+_AFTER_THE_FEATURES = {"contamination", "random_state", "training", "decision", "calibration_points", "one_sided", "smoothing",
+                       "pixel_quantile", "calibration_share", "batch_size", "patch_size"}
+_LEFT_TO_THE_CALLER = {"longest_side", "tile"}  # of the images: written into the file's metadata
 
 
 class RadarGraph(torch.nn.Module):
-    """The paper's Fig. 1 up to the Isolation Forest, in PyTorch alone, for the noise-free reading at one timestep.
+    """The paper's Fig. 1 up to the Isolation Forest, in PyTorch alone, at one timestep.
 
-    Takes `image` `(N, C, H, W)` in [-1, 1], sides multiples of the U-Net's grid. Gives `noise_map` `(N, C, H, W)`, `sobel_map`
-    `(N, 1, H, W)` and `features` `(N, 2)`, global and local norm; see `radar_nb.method.features`.
+    Takes `image` `(N, C, H, W)` in [-1, 1], sides multiples of the U-Net's grid. With the readings that add noise it takes
+    `eps` too, one Gaussian draw `(1, C, H, W)` for all. Gives `noise_map` `(N, C, H, W)`, `sobel_map` `(N, 1, H, W)` and
+    `features` `(N, 2)`, global and local norm; see `radar_nb.method.features`.
     """
 
-    def __init__(self, unet: UNet2DModel, timestep: int, window: int):
+    def __init__(self, detector: RadarDetector):
         super().__init__()
-        self.unet, self.timestep, self.window = unet, timestep, window
-        self.fold, self.channels = fold_factor(unet), image_channels(unet)
-        across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
-        self.register_buffer("kernels", torch.stack([across, across.T])[:, None].repeat(self.channels, 1, 1, 1))
+        self.unet, self.timestep, self.reading = detector.unet_, detector._timesteps()[0], detector.reading
+        self.window, self.fold, self.channels = detector.window, fold_factor(self.unet), image_channels(self.unet)
+        self.alphas_cumprod = make_scheduler().alphas_cumprod
+        weights = torch.from_numpy(blur_weights(detector.blur)).float()
+        smooth, difference = (torch.from_numpy(part).float() for part in sobel_weights(detector.sobel))
+        self.blur = torch.outer(weights, weights)[None, None].repeat(self.channels, 1, 1, 1)
+        kernels = torch.stack([torch.outer(difference, smooth), torch.outer(smooth, difference)])
+        self.sobel = kernels[:, None].repeat(self.channels, 1, 1, 1)
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, image: torch.Tensor, eps: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """See the class."""
-        folded = self.unet(F.pixel_unshuffle(image, self.fold), self.timestep).sample
-        noise_map = F.pixel_shuffle(folded, self.fold)
-        padded = F.pad(noise_map, (1, 1, 1, 1), mode="replicate")  # one pixel: what SciPy calls reflect
-        gradients = F.conv2d(padded, self.kernels, groups=self.channels)
+        x = image if self.reading == "noise_free" else add_noise(image, eps, self.timestep, self.alphas_cumprod)
+        noise_map = F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.fold), self.timestep).sample, self.fold)
+        noise_map = noise_map - eps if self.reading == "residual" else noise_map
+        gradients = _correlate(_correlate(noise_map, self.blur), self.sobel)
         energy = gradients.square().sum(dim=1, keepdim=True)
         local = F.avg_pool2d(energy, self.window, stride=1).amax(dim=(1, 2, 3))
         return noise_map, energy.sqrt(), torch.stack([energy.mean(dim=(1, 2, 3)), local], dim=1).sqrt()
 
 
-def write_onnx(path: str | Path, unet: UNet2DModel, timestep: int, window: int) -> None:
-    """Write `RadarGraph` of a U-Net as an ONNX file. Raises InputError where onnx is not installed."""
-    grid = grid_size(unet)
-    side = grid * -(-max(window, 2 * grid) // grid)
-    example = torch.zeros(2, image_channels(unet), side, side + grid)
-    model = to_onnx(RadarGraph(unet, timestep, window).eval(), example, "image", OUTPUTS, flat=("features",))
+def _correlate(maps: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """Each channel with its kernels; beyond the edge the map is mirrored, as SciPy's `reflect` does."""
+    for axis in (-2, -1):
+        reach = kernels.shape[-1] // 2
+        if reach:
+            first, last = maps.narrow(axis, 0, reach), maps.narrow(axis, maps.shape[axis] - reach, reach)
+            maps = torch.cat([first.flip(axis), maps, last.flip(axis)], dim=axis)
+    return F.conv2d(maps, kernels, groups=maps.shape[1])
+
+
+def export(detector: RadarDetector, path: str | Path) -> None:
+    """Write a fitted detector's U-Net, blur, Sobel and both features as one ONNX model; see `RadarGraph` for its inputs.
+
+    The threshold and the forest are not in it: `features` beyond those of calibration images are anomalous. All settings
+    stand in the file's metadata, as JSON under `radar`. What is left to the caller (`longest_side`: images are shrunk
+    first) is said in a warning too.
+
+    Raises:
+        InputError: an option that the model cannot hold, or onnx is not installed.
+    """
+    settings, _ = detector._state()
+    plain = RadarDetector().get_params(deep=False)
+    held = _IN_THE_GRAPH | _AFTER_THE_FEATURES | _LEFT_TO_THE_CALLER
+    for name, value in detector.get_params(deep=False).items():
+        ours = plain.get(name, PLAIN_OPTIONS.get(name))
+        if name not in held and value != ours:
+            raise InputError(f"{name}={value!r}: an exported model holds {name}={ours!r} only")
+    if len(detector._timesteps()) > 1:
+        raise InputError(f"timestep={detector.timestep}: an exported model holds one timestep")
+    if detector.longest_side:
+        warnings.warn(f"longest_side={detector.longest_side} is not in the model: shrink larger images to that many "
+                      "pixels before they go in", stacklevel=2)
+    grid = grid_size(detector.unet_)
+    side = grid * -(-max(detector.window, 2 * grid) // grid)
+    example = torch.zeros(2, detector.channels_, side, side + grid)
+    inputs = {"image": example} | ({} if detector.reading == "noise_free" else {"eps": example[:1]})
+    model = to_onnx(RadarGraph(detector).eval(), inputs, OUTPUTS, flat=("features",))
     with whole_file(path) as work:
-        work.write_bytes(model)
+        work.write_bytes(with_metadata(model, {"radar": json.dumps(settings)}))

@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 
 import torch
 from diffusers import UNet2DModel
@@ -30,6 +31,10 @@ class Engine:
     def __call__(self, x: torch.Tensor, timestep: int | torch.Tensor) -> UNet2DOutput:
         """`eps_theta(x, t)` for folded images `(N, C, H, W)` and one timestep for all."""
         return UNet2DOutput(sample=self._answer(x, int(timestep)))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the U-Net itself."""
+        self.unet.save_pretrained(folder)
 
     def __getstate__(self) -> dict:
         """Without what an engine has prepared: that cannot be copied, and is soon made again."""
@@ -53,7 +58,8 @@ class OnnxUNet(Engine):
 
     def _model(self, timestep: int) -> bytes:
         side = 2 ** len(self.config.block_out_channels)
-        return to_onnx(_AtTimestep(self.unet, timestep), torch.zeros(2, self.config.in_channels, 2 * side, 3 * side), "x", ("eps",))
+        example = torch.zeros(2, self.config.in_channels, 2 * side, 3 * side)
+        return to_onnx(_AtTimestep(self.unet, timestep), {"x": example}, ("eps",))
 
 
 def make_engine(name: str, unet: UNet2DModel) -> UNet2DModel | Engine:
@@ -77,25 +83,36 @@ def need(*packages: str) -> None:
             raise InputError(f"engine: the package {package} is not installed; `pip install {package}`, or `pip install -e \".[fast]\"`") from None
 
 
-def to_onnx(module: torch.nn.Module, example: torch.Tensor, name: str, outputs: Sequence[str], flat: Sequence[str] = ()) -> bytes:
+def to_onnx(module: torch.nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str],
+            flat: Sequence[str] = ()) -> bytes:
     """A module as an ONNX model with free batch size, height and width.
 
     Args:
-        module: takes one tensor `(N, C, H, W)`; example: such a tensor, small; name: of the input; outputs: their names; those
-            of them that are `flat` have a free batch size only.
+        inputs: what the module takes, by name: small examples `(N, C, H, W)`; outputs: their names; those of them that are
+            `flat` have a free batch size only.
 
     Raises:
         InputError: onnx is not installed.
     """
     need("onnx")
     file, place = io.BytesIO(), {0: "batch", 2: "height", 3: "width"}
-    free = {name: place} | {output: {0: "batch"} if output in flat else place for output in outputs}
+    free = {name: place if len(example) > 1 else {2: "height", 3: "width"} for name, example in inputs.items()}
+    free |= {output: {0: "batch"} if output in flat else place for output in outputs}
+    device = next(module.parameters()).device
     with torch.inference_mode(), warnings.catch_warnings():
         # The exporter that PyTorch prefers since 2.9 takes twenty times as long, for a model that is no faster.
         warnings.simplefilter("ignore")
-        torch.onnx.export(module, (example.to(next(module.parameters()).device),), file, dynamo=False, opset_version=OPSET,
-                          input_names=[name], output_names=list(outputs), dynamic_axes=free)
+        torch.onnx.export(module, tuple(example.to(device) for example in inputs.values()), file, dynamo=False,
+                          opset_version=OPSET, input_names=list(inputs), output_names=list(outputs), dynamic_axes=free)
     return file.getvalue()
+
+
+def with_metadata(model: bytes, entries: Mapping[str, str]) -> bytes:
+    """An ONNX model with entries in its metadata."""
+    import onnx
+    proto = onnx.load_from_string(model)
+    onnx.helper.set_model_props(proto, dict(entries))
+    return proto.SerializeToString()
 
 
 class _AtTimestep(torch.nn.Module):

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from radar_nb.method.detector import RadarDetector
-from radar_nb.method.diffusion import READINGS
-from radar_nb.method.features import patch_normality
+from radar_nb.beyond.detector import noise_free_detector
+from radar_nb.method.noise_map import READINGS
+from radar_nb.method.noise_map import patch_normality
 from radar_nb.experiments.metrics import auroc, bootstrap_interval, f1, judge
 from radar_nb.runs.kit import Kit
 from radar_nb.method.training import train
@@ -80,7 +80,7 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
     if variant.trains:
         training = replace(kit.training, **variant.training)
         unet = train(kit.data.train[:variant.images], training, model_folder, progress=False).unet
-    detector = RadarDetector(unet=unet, training=training, random_state=kit.seed, **variant.detector).fit(kit.data.calibrate)
+    detector = noise_free_detector(unet=unet, training=training, random_state=kit.seed, **variant.detector).fit(kit.data.calibrate)
     findings = list(detector.inspect(kit.data.test))
     scores = -np.array([finding["score"] for finding in findings])
     anomalous = ~np.array([finding["normal"] for finding in findings])
@@ -120,7 +120,7 @@ def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
     """
     rows = []
     for reading in READINGS:
-        detector = RadarDetector(unet=kit.unet, training=kit.training, random_state=kit.seed, reading=reading).fit(kit.data.calibrate[:8])
+        detector = noise_free_detector(unet=kit.unet, training=kit.training, random_state=kit.seed, reading=reading).fit(kit.data.calibrate[:8])
         found = []
         for finding, mask, label in zip(detector.inspect(kit.data.test), kit.data.masks, kit.data.labels, strict=True):
             noise = finding["noise_map"].mean(axis=0)

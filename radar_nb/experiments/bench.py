@@ -14,14 +14,14 @@ import torch
 from radar_nb.experiments.comparison import METHODS, read_tables
 from radar_nb.data.dataset import Sizes
 from radar_nb.data.named import load_dataset
-from radar_nb.method.detector import RadarDetector
-from radar_nb.method.diffusion import fold_factor
+from radar_nb.beyond.detector import noise_free_detector
+from radar_nb.method.unet import fold_factor
 from radar_nb.beyond.onnx import ENGINES, TRIED, Int8UNet, make_engine, need
 from radar_nb.figures import ACCENT, ANOMALOUS, NEUTRAL, NORMAL, new_figure
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.whole import whole_file
 from radar_nb.experiments.networks import FAST, NETWORKS, RECIPES, pareto_front, untrained
-from radar_nb.rivals.patchcore import Unavailable
+from radar_nb.storage.errors import Unavailable
 from radar_nb.runs.kit import Kit
 from radar_nb.experiments.timing import Job, count_gflop, gemm_roof, measure, rows_of
 
@@ -83,7 +83,7 @@ def score_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequenc
     for network in networks:
         unet, gflop = untrained(network).to(memory_format=torch.channels_last), None
         for engine in engines:
-            detector = RadarDetector(unet=unet, engine=engine, batch_size=max(batches), calibration_points=50,
+            detector = noise_free_detector(unet=make_engine(engine, unet), batch_size=max(batches), calibration_points=50,
                                      **RECIPES[recipe]).fit(images[:4])
             gflop = gflop or count_gflop(lambda detector=detector: detector.score_samples(images[:1]))
             jobs += [Job(f"score {network}{more}", engine, lambda _, detector=detector, batch=batch: detector.score_samples(images[:batch]),

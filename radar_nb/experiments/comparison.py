@@ -15,12 +15,13 @@ from pathlib import Path
 
 from radar_nb.data.named import NAMED
 from radar_nb.storage.places import data_folder
-from radar_nb.method.detector import RadarDetector
+from radar_nb.beyond.detector import noise_free_detector
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.whole import whole_file
 from radar_nb.experiments.metrics import judge
-from radar_nb.rivals.peers import AnoDdpm, Inversion, NoiseDensity, Reconstruction
-from radar_nb.rivals.patchcore import PatchCore, Unavailable
+from radar_nb.rivals.same_unet import AnoDdpm, Inversion, NoiseDensity, Reconstruction
+from radar_nb.rivals.patchcore import PatchCore
+from radar_nb.storage.errors import Unavailable
 from radar_nb.runs.kit import Kit
 from radar_nb.storage.places import RESULTS
 from radar_nb.rivals.simplex import simplex_noise
@@ -45,7 +46,7 @@ class Method:
 
 
 def _radar(**options) -> Callable:
-    return lambda kit, calibrate: RadarDetector(
+    return lambda kit, calibrate: noise_free_detector(
         unet=kit.unet, training=kit.training, random_state=kit.seed, **options).fit(calibrate)
 
 

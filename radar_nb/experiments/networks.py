@@ -16,8 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 from radar_nb.experiments.comparison import TWO_TIMESTEPS
 from radar_nb.data.texture import PASTED_DEFECTS, paste_defect
-from radar_nb.method.detector import RadarDetector
-from radar_nb.method.diffusion import build_unet
+from radar_nb.beyond.detector import noise_free_detector
+from radar_nb.method.unet import build_unet
 from radar_nb.storage.errors import InputError
 from radar_nb.data.images import as_uint8
 from radar_nb.runs.kit import Kit
@@ -80,7 +80,7 @@ def measure_network(name: str, kit: Kit) -> list[dict]:
                 "train_seconds": round(result.seconds, 1), "loss": round(float(np.mean(result.losses[-config.steps // 10:])), 5)}
         rows = []
         for recipe, options in RECIPES.items():
-            detector = RadarDetector(unet=result.unet, training=config, random_state=kit.seed, **options)
+            detector = noise_free_detector(unet=result.unet, training=config, random_state=kit.seed, **options)
             pasted = pasted_auroc(detector, kit)
             test = roc_auc_score(kit.data.labels, -detector.fit(kit.data.calibrate).score_samples(kit.data.test))
             rows.append(told | {"recipe": recipe, "pasted_auroc": round(pasted, 5), "image_auroc": round(float(test), 5)})
@@ -88,7 +88,7 @@ def measure_network(name: str, kit: Kit) -> list[dict]:
     return kit.keep(f"networks/{name}", measured)["rows"]
 
 
-def pasted_auroc(detector: RadarDetector, kit: Kit, most: int = 40) -> float:
+def pasted_auroc(detector, kit: Kit, most: int = 40) -> float:
     """Image AUROC of a detector with a trained U-Net on calibration images alone: normal ones against the same with pasted defects.
 
     Two folds: calibrated on one half it looks at the other, and at it again with each of `PASTED_DEFECTS`. At most `most` images.

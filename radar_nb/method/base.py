@@ -1,7 +1,8 @@
 """What RADAR and the methods it is compared with share: the split, the decision, maps and masks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby, islice
+from numbers import Integral
 
 import numpy as np
 from scipy import ndimage
@@ -90,3 +91,25 @@ class ImageDetector(OutlierMixin, BaseEstimator):
 def some_pixels(anomaly_map: np.ndarray, rng: np.random.Generator, count: int = 4000) -> np.ndarray:
     """`count` values of a map, drawn with replacement: enough for its quantiles."""
     return rng.choice(anomaly_map.ravel(), count)
+
+
+def check_arguments(detector: BaseEstimator, limits: Mapping[str, tuple], choices: Mapping[str, tuple]) -> None:
+    """Check a detector's arguments; those that are None, or that it does not have, are skipped.
+
+    Args:
+        limits: for an argument its kind (`Integral` or `Real`), least and largest value; choices: its possible values.
+
+    Raises:
+        InputError: naming the argument, what was found and what is possible.
+    """
+    for name, possible in choices.items():
+        if getattr(detector, name) not in possible:
+            raise InputError(f"{name}={getattr(detector, name)!r}: choose one of {', '.join(map(str, possible))}")
+    for name, (kind, least, most) in limits.items():
+        values = getattr(detector, name, None)
+        for value in values if isinstance(values, tuple) else (values,):
+            right = isinstance(value, kind) and not isinstance(value, bool)
+            if value is not None and not (right and least <= value <= most):
+                number = "a whole number" if kind is Integral else "a number"
+                raise InputError(f"{name}={values!r}: choose {least:g} to {most:g}" if right else
+                                 f"{name}={values!r}: give {number} from {least:g} to {most:g}")

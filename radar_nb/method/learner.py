@@ -8,10 +8,10 @@ import torch
 from accelerate import Accelerator
 from diffusers import UNet2DModel
 from diffusers.training_utils import EMAModel
-from torch.nn import functional as F
 
 from radar_nb.runs.checkpoints import History
-from radar_nb.method.diffusion import add_noise, build_unet, make_scheduler, predict_noise
+from radar_nb.method.diffusion import diffusion_loss, make_scheduler
+from radar_nb.method.unet import build_unet
 from radar_nb.storage.errors import InputError
 from radar_nb.method.schedule import Schedule
 
@@ -45,13 +45,6 @@ class TrainingConfig:
         grid = self.fold * 2 ** (len(self.widths) - 1)
         if self.patch_size < grid or self.patch_size % grid:
             raise InputError(f"patch_size={self.patch_size}: choose a multiple of {grid} (the U-Net's grid)")
-
-
-def diffusion_loss(unet: UNet2DModel, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor,
-                   alphas_cumprod: torch.Tensor) -> torch.Tensor:
-    """Paper eq. 2: `|| eps - eps_theta(x_t, t) ||^2`, mean over `(N, C, H, W)`; t is `(N,)`."""
-    x_t = add_noise(x0, eps, t, alphas_cumprod)
-    return F.mse_loss(predict_noise(unet, x_t, t).float(), eps)
 
 
 class Learner:

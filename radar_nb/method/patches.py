@@ -1,7 +1,6 @@
-"""Cut images into overlapping patches and merge maps back (paper Fig. 1 and 3); large images in tiles that are blended."""
+"""Cut images into overlapping patches and merge maps back (paper Fig. 1 and 3, slide 9)."""
 
-from collections.abc import Callable, Sequence
-from math import ceil
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -32,64 +31,21 @@ def merge_patches(patches: torch.Tensor, height: int, width: int, stride: int) -
 
     `merge_patches(cut_patches(x, size, stride), *x.shape[-2:], stride)` is `x`. Raises as `patch_starts`.
     """
-    count, _, channels, size, _ = patches.shape
-    total = patches.new_zeros(count, channels, height, width)
-    covered = patches.new_zeros(height, width)
-    places = [(r, c) for r in patch_starts(height, size, stride) for c in patch_starts(width, size, stride)]
-    for index, (r, c) in enumerate(places):
-        total[..., r:r + size, c:c + size] += patches[:, index]
-        covered[r:r + size, c:c + size] += 1
-    return total / covered
-
-
-def tile_spans(length: int, tile: int, overlap: int, grid: int = 1) -> list[tuple[int, int]]:
-    """Cut one side into as few spans `(start, end)` of at most `tile` pixels as will do, all of nearly one length.
-
-    Neighbours share at least `overlap` pixels. Each start is a multiple of `grid`, so that a network that halves the resolution
-    samples a tile at the pixels at which it would sample the whole image.
-
-    Raises:
-        ValueError: `tile`, in whole grid steps, is not longer than the overlap.
-    """
-    if length <= tile:
-        return [(0, length)]
-    steps, most, shared = ceil(length / grid), tile // grid, ceil(overlap / grid)  # from here on, all in grid steps
-    if most <= shared:
-        raise ValueError(f"tile={tile}: choose more than the overlap of {overlap} pixels, by at least {grid}")
-    count = ceil((steps - shared) / (most - shared))
-    size = ceil((steps + (count - 1) * shared) / count)
-    starts = [index * (steps - size) // (count - 1) for index in range(count)]
-    return [(start * grid, min((start + size) * grid, length)) for start in starts]
-
-
-def tile_weights(spans: list[tuple[int, int]]) -> list[torch.Tensor]:
-    """How much each pixel of each span counts: ramps up and down over what it shares with its neighbours, 1 between; sums to 1."""
-    length = spans[-1][1]
-    weights = torch.zeros(len(spans), length, dtype=torch.float64)
-    for index, (start, end) in enumerate(spans):
-        place = torch.arange(start, end) + 0.5
-        rise = (place - start) / (spans[index - 1][1] - start) if index else torch.ones(end - start)
-        fall = (end - place) / (end - spans[index + 1][0]) if end < length else torch.ones(end - start)
-        weights[index, start:end] = torch.minimum(rise, fall).clamp(max=1)
-    weights /= weights.sum(0)
-    return [weights[index, start:end].float() for index, (start, end) in enumerate(spans)]
-
-
-def map_in_tiles(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, tile: int, overlap: int,
-                 grid: int = 1) -> torch.Tensor:
-    """`function(images)`, shaped as `images` `(N, C, H, W)`, computed on one tile after the other; see `tile_spans`.
-
-    What it gives for the pixels that tiles share is blended by linear ramps. Images that fit into one tile are not cut.
-    """
-    rows, columns = (tile_spans(length, tile, overlap, grid) for length in images.shape[-2:])
-    if len(rows) == len(columns) == 1:
-        return function(images)
-    total = torch.zeros_like(images)
-    for (top, bottom), down in zip(rows, tile_weights(rows), strict=True):
-        for (left, right), across in zip(columns, tile_weights(columns), strict=True):
-            part = function(images[..., top:bottom, left:right])
-            total[..., top:bottom, left:right] += part * torch.outer(down, across).to(part)
-    return total
+    size = patches.shape[-1]
+    rows, columns = (torch.tensor(patch_starts(side, size, stride), device=patches.device) for side in (height, width))
+    grid = patches.unflatten(1, (len(rows), len(columns)))
+    # The k-th columns of all patches of a row lie in different columns of the image, so one addition places them all:
+    # `size` additions for the columns, then `size` for the rows, however many patches there are.
+    strips = patches.new_zeros(*grid.shape[:2], *grid.shape[3:5], width)
+    for k in range(size):
+        strips[..., columns + k] += grid[..., k].movedim(2, -1)
+    total = patches.new_zeros(*strips.shape[:1], strips.shape[2], height, width)
+    for k in range(size):
+        total[..., rows + k, :] += strips[..., k, :].movedim(1, -2)
+    within = torch.arange(size, device=patches.device)
+    down, across = (torch.bincount((starts[:, None] + within).ravel(), minlength=side)
+                    for starts, side in ((rows, height), (columns, width)))
+    return total / (down[:, None] * across)
 
 
 def random_patches(images: Sequence[torch.Tensor] | torch.Tensor, size: int, count: int, generator: torch.Generator) -> torch.Tensor:

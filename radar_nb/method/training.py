@@ -22,12 +22,14 @@ from diffusers import UNet2DModel
 from tqdm.auto import tqdm
 
 from radar_nb.runs.checkpoints import History, check_origin, load_checkpoint, prune, save_checkpoint, sweep
-from radar_nb.method.diffusion import denoise, fold_factor, image_channels
+from radar_nb.method.diffusion import denoise
+from radar_nb.method.unet import fold_factor, image_channels
 from radar_nb.storage.unet_folder import load_unet, save_unet
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.whole import locked, write_json
 from radar_nb.data.images import load_images, to_image, to_tensor, write_image
-from radar_nb.method.learner import Learner, TrainingConfig, diffusion_loss  # noqa: F401 who reads the loop looks for its loss here
+from radar_nb.method.diffusion import diffusion_loss  # noqa: F401 who reads the loop looks for its loss here
+from radar_nb.method.learner import Learner, TrainingConfig  # noqa: F401 who reads the loop looks for its loss here
 from radar_nb.method.patches import random_patches
 from radar_nb.storage.untrusted import read_json
 from radar_nb.method.schedule import one_cycle  # noqa: F401 and for the learning rate

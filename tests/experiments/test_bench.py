@@ -13,7 +13,7 @@ from radar_nb.__main__ import main
 from radar_nb.experiments.bench import exponent, time_methods
 from radar_nb.experiments.comparison import read_csv
 from radar_nb.method.detector import RadarDetector
-from radar_nb.method.diffusion import build_unet
+from radar_nb.method.unet import build_unet
 from radar_nb.storage.errors import InputError
 from radar_nb.experiments.networks import NETWORKS, measure_networks, pareto_front, untrained, with_network
 from radar_nb.runs.kit import PROFILES, Kit

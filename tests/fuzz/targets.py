@@ -25,7 +25,7 @@ from data_download.place import check
 from radar_nb.__main__ import _parser, _training_config
 from radar_nb.teaching.exercises.kinds import Verdict
 from radar_nb.method.detector import RadarDetector
-from radar_nb.method.diffusion import build_unet
+from radar_nb.method.unet import build_unet
 from radar_nb.storage.unet_folder import load_unet
 from radar_nb.teaching.exercises import EXERCISES, grade
 from radar_nb.storage.errors import InputError

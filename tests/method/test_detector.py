@@ -11,6 +11,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.data.named import load_dataset
+from radar_nb.beyond.detector import VariantDetector, load_detector, noise_free_detector
 from radar_nb.method.detector import RadarDetector
 from radar_nb.data.images import write_image
 from radar_nb.storage.errors import InputError
@@ -104,7 +105,7 @@ def test_mixed_sizes_give_lists(detector, data):
 def test_large_images_go_through_in_tiles_one_at_a_time(released_unet, rng, tmp_path):
     """An image no larger than a tile is scored as ever, bit for bit; `tile` is kept, and folders from before it load."""
     small, large = [rng.integers(0, 256, (96, 90), np.uint8) for _ in range(3)], [rng.integers(0, 256, (97, 180), np.uint8) for _ in range(2)]
-    detector = RadarDetector(unet=released_unet, tile=None, calibration_points=0, decision="local_norm").fit(small)
+    detector = noise_free_detector(unet=released_unet, tile=None, calibration_points=0, decision="local_norm").fit(small)
     whole, whole_of_large, papers = detector.features(small), detector.features(large), detector.set_params(stride=32).features(large)
     detector.set_params(tile=96)
     assert np.array_equal(detector.features(large), papers), "the paper's patches know no tile"
@@ -118,7 +119,7 @@ def test_large_images_go_through_in_tiles_one_at_a_time(released_unet, rng, tmp_
     assert detector.anomaly_maps(large).shape == (2, 97, 180)
     for tile, expected in ((96, tiled), (None, whole_of_large)):
         detector.set_params(tile=tile).save_pretrained(tmp_path / str(tile))
-        loaded = RadarDetector.from_pretrained(tmp_path / str(tile))
+        loaded = load_detector(tmp_path / str(tile))
         assert loaded.tile == tile and np.array_equal(loaded.features(large), expected)
     assert RadarDetector.from_pretrained(REPOSITORY / "weights" / "printed").tile == 512, "a folder from before there were tiles"
 
@@ -148,12 +149,12 @@ def test_save_and_load_give_the_same_detector_and_no_pickle(detector, data, tmp_
 
 OPTIONS = {"covariance": {"map_kind": "covariance"}, "magnitude": {"map_kind": "magnitude"}, "standardise": {"standardise": True}, "local_quantile": {"local_quantile": 0.99},
            "mahalanobis": {"decision": "mahalanobis"}, "one_class_svm": {"decision": "one_class_svm"}, "local_norm": {"decision": "local_norm"}, "one_sided": {"one_sided": True},
-           "border": {"border": 6}, "several timesteps": {"timestep": (100, 200)}}
+           "border": {"border": 6}, "several timesteps": {"timestep": (100, 200)}, "lof": {"decision": "lof"}, "step": {"window_step": 16}}
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_decides_near_its_contamination_and_survives_saving(name, detector, data, tmp_path):
-    chosen = RadarDetector(unet=detector.unet_, contamination=0.1, **OPTIONS[name]).fit(data.calibrate)
+    chosen = noise_free_detector(unet=detector.unet_, contamination=0.1, **OPTIONS[name]).fit(data.calibrate)
     alarms = np.mean(chosen.predict(data.calibrate) == -1)
     assert alarms <= 0.2, f"{alarms:.0%} of the calibration images are called anomalous"
     scores = chosen.score_samples(data.test)
@@ -162,9 +163,41 @@ def test_every_option_decides_near_its_contamination_and_survives_saving(name, d
     assert np.allclose([finding["score"] for finding in findings], scores, rtol=1e-5)
     assert all(finding["anomaly_map"].shape == (SMALL.side, SMALL.side) for finding in findings)
     chosen.save_pretrained(tmp_path)
-    loaded = RadarDetector.from_pretrained(tmp_path)
+    loaded = load_detector(tmp_path)
     assert np.array_equal(loaded.predict(data.test), chosen.predict(data.test))
     assert np.allclose(loaded.score_samples(data.test), scores, rtol=1e-6)
+
+
+def test_the_papers_recipe_is_the_default():
+    """Slides 9 and 10: one forward step, blur and Sobel of kernel 5, windows of 20 x 20, contamination 0.05."""
+    recipe = {"timestep": 1, "reading": "predicted", "blur": 5, "sobel": 5, "window": 20, "decision": "isolation_forest", "contamination": 0.05}
+    for detector in (RadarDetector(), VariantDetector()):
+        assert recipe.items() <= detector.get_params().items()
+    assert len(RadarDetector().get_params()) <= 15
+
+
+@pytest.mark.parametrize("arguments", [{"patch_size": 28, "stride": 1}, {"decision": "lof"}, {"window_step": 20}])
+def test_what_the_slides_also_tell_is_one_argument_away(detector, data, arguments, tmp_path):
+    slides = RadarDetector(unet=detector.unet_, calibration_points=20, **arguments).fit(data.calibrate[:3])
+    assert np.isfinite(slides.score_samples(data.test[:2])).all() and slides.anomaly_maps(data.test[:1]).shape == (1, 64, 64)
+    slides.save_pretrained(tmp_path)
+    assert np.array_equal(RadarDetector.from_pretrained(tmp_path).score_samples(data.test[:2]), slides.score_samples(data.test[:2]))
+
+
+def test_a_folder_with_options_beyond_the_paper_says_who_loads_it(detector, data, tmp_path):
+    noise_free_detector(unet=detector.unet_, border=4).fit(data.calibrate).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="border=4 is beyond the paper's recipe: radar_nb.load_detector"):
+        RadarDetector.from_pretrained(tmp_path)
+    assert load_detector(tmp_path).border == 4
+
+
+@pytest.mark.parametrize(("arguments", "named"), [
+    ({"timestep": "200"}, "timestep='200': give a whole number from 0 to 999"), ({"timestep": 1.5}, "timestep=1.5"),
+    ({"window": True}, "window=True"), ({"batch_size": 2.5}, "batch_size=2.5: give a whole number"), ({"blur": 4}, "blur=4: choose one of 1, 3"),
+    ({"contamination": "5 %"}, "contamination='5 %'"), ({"contamination": float("nan")}, "contamination=nan"), ({"sobel": None}, "sobel=None")])
+def test_arguments_of_the_wrong_kind_are_named(data, arguments, named):
+    with pytest.raises(InputError, match=named):
+        VariantDetector(**arguments).fit(data.train)
 
 
 def test_a_mended_detector_ranks_beyond_its_calibration_images(detector, data):
@@ -172,26 +205,26 @@ def test_a_mended_detector_ranks_beyond_its_calibration_images(detector, data):
     features = detector.calibration_features_.mean(axis=0) * np.array([[2.0, 4.0], [4.0, 8.0], [8.0, 16.0]])
     assert np.ptp(detector.forest_.score_samples(features)) < 1e-9
     for decision in ("mahalanobis", "local_norm"):
-        mended = RadarDetector(unet=detector.unet_, decision=decision).fit(data.calibrate)
+        mended = VariantDetector(unet=detector.unet_, decision=decision).fit(data.calibrate)
         assert (np.diff(mended.forest_.score_samples(features)) < 0).all()
         assert np.array_equal(mended.forest_.predict(features), [-1, -1, -1])
 
 
 def test_the_local_norm_alone_does_not_see_the_global_one(detector, data):
-    chart = RadarDetector(unet=detector.unet_, decision="local_norm").fit(data.calibrate)
+    chart = VariantDetector(unet=detector.unet_, decision="local_norm").fit(data.calibrate)
     features = np.tile(np.median(detector.calibration_features_, axis=0), (3, 1)) * [[1, 1], [5, 1], [1, 5]]
     assert np.array_equal(chart.forest_.predict(features), [1, 1, -1])
 
 
 def test_one_sided_does_not_call_a_quiet_image_anomalous(detector, data):
     quiet = detector.calibration_features_.min(axis=0, keepdims=True) * 0.3
-    one_sided = RadarDetector(unet=detector.unet_, one_sided=True).fit(data.calibrate)
+    one_sided = VariantDetector(unet=detector.unet_, one_sided=True).fit(data.calibrate)
     assert detector.forest_.score_samples(quiet)[0] < detector.offset_
-    assert one_sided.forest_.score_samples(one_sided._one_sided(quiet))[0] >= one_sided.offset_
+    assert one_sided.forest_.score_samples(one_sided._decided_on(quiet))[0] >= one_sided.offset_
 
 
 def test_a_border_hides_what_happens_in_it(detector, data):
-    bordered = RadarDetector(unet=detector.unet_, border=8).fit(data.calibrate)
+    bordered = VariantDetector(unet=detector.unet_, border=8).fit(data.calibrate)
     noise = detector.noise_maps(data.test[:1])
     loud = noise.copy()
     loud[..., :4] += 50
@@ -221,7 +254,7 @@ def test_a_damaged_folder_is_named(detector, tmp_path, damage):
                                                   ({"local_quantile": 0}, "local_quantile=0"), ({"border": -1}, "border=-1"), ({"border": 15}, "border=15"), ({"tile": 32}, "tile=32: choose 96")])
 def test_bad_parameters_are_named(data, arguments, named):
     with pytest.raises(InputError, match=named):
-        RadarDetector(**arguments).fit(data.train)
+        VariantDetector(**arguments).fit(data.train)
 
 
 def test_bad_images_are_named(detector, data):

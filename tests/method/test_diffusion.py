@@ -3,15 +3,14 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
-from radar_nb.method.diffusion import (
-    add_noise, build_unet, denoise, fold_factor, image_channels, make_scheduler, noise_map, predict_noise,
-    reverse_step,
-)
+from radar_nb.method.diffusion import add_noise, denoise, make_scheduler, reverse_step
+from radar_nb.method.noise_map import in_patches, in_tiles, noise_map, whole_image
+from radar_nb.method.unet import build_unet, fold_factor, image_channels, predict_noise
 from radar_nb.storage.unet_folder import load_unet
 from radar_nb.method.features import extract_features, sobel_magnitude
 from radar_nb.data.images import to_tensor
 from radar_nb.storage.errors import InputError
-from radar_nb.method.patches import tile_spans
+from radar_nb.method.tiles import tile_spans
 from radar_nb.data.printed import make_image
 
 
@@ -63,8 +62,9 @@ def test_readings_equal_hand_computation(stride):
     x0, eps, t, model = randn(2, 1, 16, 20), randn(2, 1, 16, 20, seed=1), 300, LinearModel()
     x_t = make_scheduler().add_noise(x0, eps, torch.tensor([t, t]))
     expected = {"predicted": 0.5 * x_t + 0.3, "residual": 0.5 * x_t + 0.3 - eps, "noise_free": 0.5 * x0 + 0.3}
+    eps_theta = whole_image(model) if stride is None else in_patches(model, 8, stride)
     for reading, value in expected.items():
-        torch.testing.assert_close(noise_map(model, x0, t, reading, eps=eps, patch_size=8, stride=stride), value)
+        torch.testing.assert_close(noise_map(eps_theta, x0, t, reading, eps), value)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 513, 700), (2, 1, 65, 65), (1, 1, 20, 150), (1, 1, 150, 64), (2, 3, 70, 64)])
@@ -73,23 +73,23 @@ def test_readings_in_tiles_equal_hand_computation(shape, reading):
     x0, eps, t, model = randn(*shape), randn(*shape, seed=1), 300, LinearModel(channels=shape[1])
     x_t = make_scheduler().add_noise(x0, eps, torch.tensor([t] * len(x0)))
     expected = {"predicted": 0.5 * x_t + 0.3, "residual": 0.5 * x_t + 0.3 - eps, "noise_free": 0.5 * x0 + 0.3}
-    torch.testing.assert_close(noise_map(model, x0, t, reading, eps=eps, tile=64, halo=8), expected[reading])
+    torch.testing.assert_close(noise_map(in_tiles(model, 64, 8), x0, t, reading, eps), expected[reading])
     assert len(model.pixels) > 1 and max(model.pixels) <= len(x0) * 64 * 64
 
 
-def test_an_image_that_fits_into_a_tile_and_the_papers_patches_are_what_they_were(tiny_unet):
+def test_an_image_that_fits_into_a_tile_is_not_cut(tiny_unet):
     x = randn(2, 1, 96, 90)
-    for stride in (None, 24):
-        assert torch.equal(noise_map(tiny_unet, x, 200, tile=96, stride=stride), noise_map(tiny_unet, x, 200, stride=stride))
-    assert torch.equal(noise_map(tiny_unet, x, 200, tile=64, stride=24), noise_map(tiny_unet, x, 200, stride=24))
-    assert not torch.equal(noise_map(tiny_unet, x, 200, tile=64, halo=8), noise_map(tiny_unet, x, 200))
+    whole = whole_image(tiny_unet)(x, 200)
+    assert torch.equal(in_tiles(tiny_unet, 96)(x, 200), whole)
+    assert torch.equal(noise_map(whole_image(tiny_unet), x, 200, "noise_free"), whole)
+    assert not torch.equal(in_tiles(tiny_unet, 64, 8)(x, 200), whole)
 
 
 @pytest.mark.parametrize(("height", "width"), [(2048, 2048), (4713, 1100), (600, 3001)])
 def test_large_images_in_tiles_take_bounded_memory_and_linear_time(height, width):
     """What the U-Net sees in one call does not grow with the image, and what it sees in all is at most 1.3 times the image."""
     model = LinearModel()
-    noise_map(model, torch.zeros(1, 1, height, width), 200, tile=512)
+    noise_map(in_tiles(model, 512), torch.zeros(1, 1, height, width), 200, "noise_free")
     assert max(model.pixels) <= 512 * 512 and sum(model.pixels) <= 1.3 * height * width
 
 
@@ -98,8 +98,8 @@ def test_tiles_leave_no_seam_and_the_features_of_the_whole_image(released_unet):
     side, tile = 384, 256
     x = to_tensor(make_image("easy", 0, "calibrate", 0, size=side)[0])[None]
 
-    def sobel(**tiles):
-        return sobel_magnitude(noise_map(released_unet, x, 200, **tiles).numpy())
+    def sobel(eps_theta):
+        return sobel_magnitude(noise_map(eps_theta, x, 200, "noise_free").numpy(), 3)
 
     edges = [side // 2] + [edge for span in tile_spans(side, tile, 48, 8) for edge in span if 0 < edge < side]  # the first is halo 0's
     near = np.isin(np.arange(side), [edge + step for edge in edges for step in (-2, -1, 0, 1)])
@@ -109,7 +109,8 @@ def test_tiles_leave_no_seam_and_the_features_of_the_whole_image(released_unet):
         """Sobel energy of a pixel at the seams, against that elsewhere."""
         return np.square(maps[:, seam]).mean() / np.square(maps[:, ~seam]).mean()
 
-    whole, tiled, bare = sobel(), sobel(tile=tile), sobel(tile=tile, halo=0)
+    whole, tiled = sobel(whole_image(released_unet)), sobel(in_tiles(released_unet, tile))
+    bare = sobel(in_tiles(released_unet, tile, halo=0))
     assert abs(share(tiled) / share(whole) - 1) <= 0.05 < share(bare) / share(whole) - 1
     off = np.abs(extract_features(tiled, 17) / extract_features(whole, 17) - 1)[0]
     assert off[0] <= 0.01 and off[1] <= 0.06
@@ -117,10 +118,16 @@ def test_tiles_leave_no_seam_and_the_features_of_the_whole_image(released_unet):
 
 @pytest.mark.parametrize(("arguments", "named"), [
     ({"timestep": 1000}, "timestep=1000"), ({"timestep": -1}, "timestep=-1"), ({"reading": "clean"}, "reading='clean'"),
-    ({"reading": "residual"}, "eps=None"), ({"tile": 4, "halo": 2}, "tile=4"), ({"tile": 0}, "tile=0")])
+    ({"reading": "residual"}, "eps=None"), ({"reading": "predicted"}, "eps=None")])
 def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match=named):
-        noise_map(LinearModel(), randn(1, 1, 8, 8), **{"timestep": 10} | arguments)
+        noise_map(whole_image(LinearModel()), randn(1, 1, 8, 8), **{"timestep": 10, "reading": "noise_free"} | arguments)
+
+
+@pytest.mark.parametrize("tile, halo", [(4, 2), (0, 24)])
+def test_a_tile_too_small_for_its_halo_is_named(tile, halo):
+    with pytest.raises(ValueError, match=f"tile={tile}"):
+        in_tiles(LinearModel(), tile, halo)(randn(1, 1, 8, 8), 10)
 
 
 @pytest.mark.parametrize("fold", [1, 2, 4])

@@ -3,9 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radar_nb.method.patches import (
-    cut_patches, map_in_tiles, merge_patches, patch_starts, random_patches, tile_spans, tile_weights,
-)
+from radar_nb.method.patches import cut_patches, merge_patches, patch_starts, random_patches
+from radar_nb.method.tiles import map_in_tiles, tile_spans, tile_weights
 
 
 @st.composite

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from radar_nb.runs.checkpoints import History
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
-from radar_nb.method.diffusion import build_unet, make_scheduler, predict_noise
+from radar_nb.method.diffusion import make_scheduler
+from radar_nb.method.unet import build_unet, predict_noise
 from radar_nb.storage.unet_folder import load_unet
 from radar_nb.data.images import to_tensor
 from radar_nb.storage.errors import InputError
@@ -83,7 +84,7 @@ def test_the_next_batch_is_drawn_while_a_step_runs(images, monkeypatch):
 
     losses = []
     monkeypatch.setattr("radar_nb.method.training.draw_batch", draw)
-    monkeypatch.setattr("radar_nb.method.learner.diffusion_loss", loss)
+    monkeypatch.setattr("radar_nb.method.diffusion.diffusion_loss", loss)
     train(images, replace(TINY, steps=3), progress=False)
     assert threading.main_thread() not in drawn_by and not drawing_threads()
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from radar_nb.__main__ import main
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
-from radar_nb.method.diffusion import build_unet
+from radar_nb.method.unet import build_unet
 from radar_nb.storage.unet_folder import load_unet
 from radar_nb.storage.errors import InputError
 from radar_nb.runs.kit import Kit

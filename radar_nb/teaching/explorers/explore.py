@@ -16,10 +16,10 @@ from scipy import stats
 
 from radar_nb.data.dataset import Dataset
 from radar_nb.method.detector import RadarDetector
-from radar_nb.method.diffusion import (
-    READINGS, add_noise, grid_size, make_scheduler, noise_map, predict_noise, reverse_step,
-)
-from radar_nb.method.features import gaussian_statistics
+from radar_nb.method.diffusion import add_noise, make_scheduler, reverse_step
+from radar_nb.method.noise_map import READINGS, noise_map
+from radar_nb.method.unet import grid_size, predict_noise
+from radar_nb.method.noise_map import gaussian_statistics
 from radar_nb.figures import ACCENT, ANOMALOUS, NORMAL
 from radar_nb.method.forest import QuickIsolationForest
 from radar_nb.data.images import to_image, to_tensor
