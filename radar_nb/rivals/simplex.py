@@ -1,7 +1,7 @@
-"""Simplex noise in several octaves: the noise that AnoDDPM (Wyatt et al. 2022) adds in place of Gaussian noise.
+"""Simplex noise in several octaves: what AnoDDPM (Wyatt et al. 2022) adds in place of Gaussian noise.
 
-Its coarse octaves hide defects of every size, where Gaussian noise hides only small ones. The noise itself comes from
-the library opensimplex; here octaves are summed, and pieces are cut out of one large field.
+Its coarse octaves hide defects of every size, where Gaussian noise hides only small ones. The noise itself
+comes from the library opensimplex; here octaves are summed, and pieces are cut out of one large field.
 """
 
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Statistical rivals: no diffusion, no network, minutes of work on a laptop and decades of use in factories."""
+"""Statistical rivals: no network, minutes of work on a laptop, and decades of use in factories."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 from radar_nb.method.patches import patch_starts
-from radar_nb.rivals.peers import Peer
+from radar_nb.rivals.base import Rival
 
 
 def _grey(images: np.ndarray) -> np.ndarray:
@@ -22,7 +22,8 @@ def _grey(images: np.ndarray) -> np.ndarray:
     return (scaled if scaled.ndim == 3 else scaled.mean(axis=3)).astype(np.float32)
 
 
-def _spread(values: np.ndarray, rows: Sequence[int], columns: Sequence[int], size: int, shape: tuple[int, int]) -> np.ndarray:
+def _spread(values: np.ndarray, rows: Sequence[int], columns: Sequence[int], size: int,
+            shape: tuple[int, int]) -> np.ndarray:
     """Give each pixel the mean of the patches that hold it.
 
     Args:
@@ -39,18 +40,18 @@ def _spread(values: np.ndarray, rows: Sequence[int], columns: Sequence[int], siz
     return total / count
 
 
-class PcaReconstruction(Peer):
-    """Principal components of patches, with the limits of multivariate process control (Jackson and Mudholkar 1979).
+class PcaReconstruction(Rival):
+    """Principal components of patches with control limits (Jackson and Mudholkar 1979).
 
-    Each patch is split into the part inside the normal subspace and the rest. Hotelling's T2 says how unusual the part
-    inside is, Q (the squared prediction error) how large the rest. Each is divided by its control limit, a quantile of the
-    training patches; the map is the larger of the two.
+    Each patch is split into the part inside the normal subspace and the rest. Hotelling's T2 says how unusual
+    the part inside is, Q (the squared prediction error) how large the rest. Each is divided by its control
+    limit, a quantile of the training patches; the map is the larger of the two.
 
     Args:
         patch: side of a patch, pixels; stride: pixels from one to the next.
         variance: share of the patches' variance that the subspace keeps.
         limit: the quantile of the training patches that is the control limit.
-        contamination, random_state: as for `Peer`.
+        contamination, random_state: as for `Rival`.
     """
 
     def __init__(self, patch: int = 12, stride: int = 6, variance: float = 0.95, limit: float = 0.99,
@@ -85,23 +86,25 @@ class PcaReconstruction(Peer):
         rows, columns = (patch_starts(length, self.patch, self.stride) for length in images.shape[1:])
         patches = self._patches(images, self.stride)
         ratios = (self.statistics(patches.reshape(-1, patches.shape[-1])) / self.limits_).max(axis=1)
-        return _spread(ratios.reshape(len(images), len(rows), len(columns)), rows, columns, self.patch, images.shape[1:]), None
+        ratios = ratios.reshape(len(images), len(rows), len(columns))
+        return _spread(ratios, rows, columns, self.patch, images.shape[1:]), None
 
 
-class CausalResidual(Peer):
-    """Residuals of a prediction from the causal neighbourhood (Bui and Apley 2018, as in R's spc4sts).
+class CausalResidual(Rival):
+    """B&A of the paper's Table I (Bui and Apley 2018): residuals of a prediction from earlier pixels.
 
-    A regression foretells each pixel from those above and to the left. On a normal texture the residuals are noise of one
-    known distribution; a moving window compares. The Anderson-Darling statistic asks whether the residuals in it have that
-    distribution, the Box-Pierce statistic whether neighbours are correlated. Each is divided by its control limit from
-    the training images; the map is the larger of the two.
+    A regression predicts each pixel from those above and to the left. On a normal texture the residuals are
+    noise of one known distribution; a moving window compares. The Anderson-Darling statistic asks whether the
+    residuals in it have that distribution, the Box-Pierce statistic whether neighbours are correlated. Each
+    is divided by its control limit from the training images; the map is the larger of the two. R's package
+    spc4sts is the authors' own.
 
     Args:
         reach: how far the neighbourhood goes, pixels: `reach` rows above, and `reach` pixels to the left.
         window: side of the moving window, pixels.
         limit: the quantile of the training windows that is the control limit.
         samples: pixels that the regression learns from.
-        contamination, random_state: as for `Peer`.
+        contamination, random_state: as for `Rival`.
     """
 
     lags = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -118,21 +121,23 @@ class CausalResidual(Peer):
             neighbours, pixels = self._neighbours(_grey(image[None])[0])
             chosen = rng.choice(len(pixels), min(len(pixels), self.samples // len(images) + 1), replace=False)
             pairs.append((neighbours[chosen], pixels[chosen]))
-        half = len(pairs) // 2 or 1  # the residuals' distribution comes from images that the regression has not seen
+        half = len(pairs) // 2 or 1  # the residuals' distribution comes from images new to the regression
         learn, rest = pairs[:half], pairs[half:] or pairs
         self.regression_ = HistGradientBoostingRegressor(max_iter=80, random_state=self.random_state)
         self.regression_.fit(*(np.concatenate(column) for column in zip(*learn, strict=True)))
-        residuals = np.concatenate([pixels - self.regression_.predict(neighbours) for neighbours, pixels in rest])
+        residuals = [pixels - self.regression_.predict(neighbours) for neighbours, pixels in rest]
         self.levels_ = (np.arange(20) + 0.5) / 20
-        self.quantiles_ = np.quantile(residuals, self.levels_)
-        values = [self._statistics(self._residuals(_grey(image[None])[0])) for image in images[half:half + 20] or images]
-        self.limits_ = np.array([np.quantile(np.concatenate([value[k].ravel() for value in values]), self.limit) for k in (0, 1)])
+        self.quantiles_ = np.quantile(np.concatenate(residuals), self.levels_)
+        rest = images[half:half + 20] or images
+        values = [self._statistics(self._residuals(_grey(image[None])[0])).reshape(2, -1) for image in rest]
+        self.limits_ = np.quantile(np.concatenate(values, axis=1), self.limit, axis=1)
 
     def _neighbours(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Causal neighbourhood of every pixel that has a whole one, `(P, K)`, and the pixels themselves, `(P,)`."""
+        """Causal neighbourhood of every pixel that has a whole one, `(P, K)`, and those pixels, `(P,)`."""
         reach = self.reach
-        views = sliding_window_view(image, (reach + 1, 2 * reach + 1)).reshape(-1, (reach + 1) * (2 * reach + 1))
-        causal = reach * (2 * reach + 1) + reach  # rows above, then those to the left; the next one is the pixel itself
+        width = 2 * reach + 1
+        views = sliding_window_view(image, (reach + 1, width)).reshape(-1, (reach + 1) * width)
+        causal = reach * width + reach  # rows above, then pixels to the left; next comes the pixel
         return views[:, :causal], views[:, causal]
 
     def _residuals(self, image: np.ndarray) -> np.ndarray:
@@ -143,13 +148,17 @@ class CausalResidual(Peer):
     def _statistics(self, residuals: np.ndarray) -> np.ndarray:
         """Anderson-Darling and Box-Pierce statistic of the window around each residual: `(2, H, W)`."""
         size = self.window**2
-        box = lambda values: ndimage.uniform_filter(values.astype(np.float64), self.window, mode="reflect")  # noqa: E731
-        # Anderson-Darling's integral over 20 levels, so that a box filter does the work and nothing is sorted.
+
+        def box(values: np.ndarray) -> np.ndarray:
+            return ndimage.uniform_filter(values.astype(np.float64), self.window, mode="reflect")
+
+        # Anderson-Darling's integral over 20 levels: a box filter does the work, and nothing is sorted.
         weights = 1 / (self.levels_ * (1 - self.levels_)) / len(self.levels_)
-        darling = size * sum(weight * (box(residuals <= quantile) - level) ** 2
-                             for weight, quantile, level in zip(weights, self.quantiles_, self.levels_, strict=True))
+        levels = zip(weights, self.quantiles_, self.levels_, strict=True)
+        darling = size * sum(weight * (box(residuals <= top) - level) ** 2 for weight, top, level in levels)
         variance = np.maximum(box(residuals**2), 1e-12)
-        pierce = size * sum((box(residuals * np.roll(residuals, lag, axis=(0, 1))) / variance) ** 2 for lag in self.lags)
+        products = (residuals * np.roll(residuals, lag, axis=(0, 1)) for lag in self.lags)
+        pierce = size * sum((box(product) / variance) ** 2 for product in products)
         return np.stack([darling, pierce])
 
     def _measure(self, images: np.ndarray) -> tuple[np.ndarray, None]:
@@ -160,16 +169,21 @@ class CausalResidual(Peer):
         return np.stack(maps), None
 
 
-class TextureOneClassSvm(Peer):
-    """A one-class SVM (Schoelkopf et al. 2001) on texture features of windows: local binary patterns and grey-level co-occurrence.
+class TextureOneClassSvm(Rival):
+    """A one-class SVM (Schoelkopf et al. 2001) on two texture features of windows.
+
+    They are local binary patterns and grey-level co-occurrence.
 
     Args:
         window: side of a window, pixels; stride: pixels from one to the next.
         windows: the SVM learns from at most so many.
-        contamination, random_state: as for `Peer`.
+        contamination, random_state: as for `Rival`.
     """
 
-    def __init__(self, window: int = 24, stride: int = 12, windows: int = 1500, contamination: float = 0.05, random_state: int = 0):
+    properties = ("contrast", "homogeneity", "energy", "correlation", "dissimilarity", "ASM")
+
+    def __init__(self, window: int = 24, stride: int = 12, windows: int = 1500, contamination: float = 0.05,
+                 random_state: int = 0):
         super().__init__(contamination, random_state)
         self.window, self.stride, self.windows = window, stride, windows
 
@@ -180,18 +194,19 @@ class TextureOneClassSvm(Peer):
         self.svm_ = make_pipeline(StandardScaler(), OneClassSVM(nu=self.contamination)).fit(features[chosen])
 
     def _features(self, image: np.ndarray) -> tuple[np.ndarray, list[int], list[int]]:
-        """Features of each window of an image `(H, W)`: `(P, 22)`, and where the rows and columns of windows start."""
+        """Features of an image's windows, `(P, 22)`, and where the windows' rows and columns start."""
         levels = np.clip(image * 256, 0, 255).astype(np.uint8)
         patterns = local_binary_pattern(levels, 8, 1, "uniform").astype(int)  # 10 kinds of neighbourhoods
-        coarse = levels // 16
+        coarse, angles = levels // 16, np.arange(4) * np.pi / 4
         rows, columns = (patch_starts(length, self.window, self.stride) for length in image.shape)
         features = []
         for row in rows:
             for column in columns:
                 here = slice(row, row + self.window), slice(column, column + self.window)
-                matrix = graycomatrix(coarse[here], (1, 3), (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4), 16, symmetric=True, normed=True)
-                properties = [graycoprops(matrix, name).mean(axis=1) for name in ("contrast", "homogeneity", "energy", "correlation", "dissimilarity", "ASM")]
-                features.append(np.concatenate([np.bincount(patterns[here].ravel(), minlength=10) / self.window**2, *properties]))
+                matrix = graycomatrix(coarse[here], (1, 3), angles, 16, symmetric=True, normed=True)
+                properties = [graycoprops(matrix, name).mean(axis=1) for name in self.properties]
+                histogram = np.bincount(patterns[here].ravel(), minlength=10) / self.window**2
+                features.append(np.concatenate([histogram, *properties]))
         return np.array(features), rows, columns
 
     def _measure(self, images: np.ndarray) -> tuple[np.ndarray, None]:

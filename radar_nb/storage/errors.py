@@ -19,3 +19,7 @@ class InputError(ValueError):
 
 class StorageError(InputError):
     """The disk is full or cannot be written. What was there before is untouched."""
+
+
+class Unavailable(InputError):
+    """A method cannot be measured here; the message says what is missing and how to get it."""

@@ -1,4 +1,4 @@
-"""The statistical peers: each against its definition, and each against a defect of its kind."""
+"""The statistical rivals: each against its definition, and each against a defect of its kind."""
 
 import numpy as np
 import pytest
@@ -22,22 +22,22 @@ def texture(rng, side=64, smooth=1.2):
 
 
 @pytest.mark.parametrize("kind", [PcaReconstruction, CausalResidual, TextureOneClassSvm])
-def test_statistical_peers_find_easy_defects(kind, data):
-    peer = kind().fit(data.train, calibrate=data.calibrate)
-    scores = -peer.score_samples(data.test)
+def test_statistical_rivals_find_easy_defects(kind, data):
+    rival = kind().fit(data.train, calibrate=data.calibrate)
+    scores = -rival.score_samples(data.test)
     assert scores.shape == (len(data.test),) and np.isfinite(scores).all()
     assert roc_auc_score(data.labels, scores) > (0.6 if kind is TextureOneClassSvm else 0.8)
-    assert peer.anomaly_maps(data.test).shape == (len(data.test), SMALL.side, SMALL.side)
+    assert rival.anomaly_maps(data.test).shape == (len(data.test), SMALL.side, SMALL.side)
     assert np.array_equal(kind().fit(data.train, calibrate=data.calibrate).score_samples(data.test), -scores)
 
 
 def test_pca_statistics_equal_their_definitions(data):
-    peer = PcaReconstruction(patch=8, stride=8).fit(data.train, calibrate=data.calibrate)
-    patches = peer._patches(data.test[0][None], 8)[0]
-    pca = peer.pca_
+    rival = PcaReconstruction(patch=8, stride=8).fit(data.train, calibrate=data.calibrate)
+    patches = rival._patches(data.test[0][None], 8)[0]
+    pca = rival.pca_
     components = (patches - pca.mean_) @ pca.components_.T
     rebuilt = components @ pca.components_ + pca.mean_
-    t2, q = peer.statistics(patches).T
+    t2, q = rival.statistics(patches).T
     assert np.allclose(t2, (components**2 / pca.explained_variance_).sum(1), rtol=1e-4)
     assert np.allclose(q, ((patches - rebuilt) ** 2).sum(1), atol=1e-4)
     assert 0.94 < pca.explained_variance_ratio_.sum() < 1 and pca.n_components_ < 64
@@ -52,25 +52,25 @@ def test_the_causal_neighbourhood_holds_no_pixel_that_comes_later():
 
 def test_a_regression_on_the_causal_neighbourhood_leaves_less_than_it_found(rng):
     images = [texture(rng) for _ in range(8)]
-    peer = CausalResidual(samples=8000).fit(images[:6], calibrate=images[:6])
-    residuals = peer._residuals(images[7])
+    rival = CausalResidual(samples=8000).fit(images[:6], calibrate=images[:6])
+    residuals = rival._residuals(images[7])
     assert residuals.shape == (60, 56) and residuals.std() < 0.5 * images[7].std()
 
 
 def test_causal_residual_sees_a_change_of_texture_that_keeps_mean_and_deviation(rng):
     train = [texture(rng) for _ in range(10)]
-    peer = CausalResidual(samples=8000, window=13).fit(train, calibrate=[texture(rng) for _ in range(10)])
+    rival = CausalResidual(samples=8000, window=13).fit(train, calibrate=[texture(rng) for _ in range(10)])
     odd = texture(rng)
     patch = texture(rng, 24, smooth=0.5)
     odd[20:44, 20:44] = patch
-    maps = peer.anomaly_maps([odd])[0]
+    maps = rival.anomaly_maps([odd])[0]
     assert maps[24:40, 24:40].mean() > 3 * np.median(maps)
 
 
 def test_texture_features_are_those_of_the_window(rng):
-    peer = TextureOneClassSvm(window=16, stride=16)
-    features, rows, columns = peer._features(np.full((32, 48), 0.5, np.float32))
+    rival = TextureOneClassSvm(window=16, stride=16)
+    features, rows, columns = rival._features(np.full((32, 48), 0.5, np.float32))
     assert features.shape == (6, 22) and rows == [0, 16] and columns == [0, 16, 32]
     assert np.allclose(features[:, :10].sum(axis=1), 1), "a histogram of patterns"
     assert np.allclose(features[:, 10:12], 0) and np.allclose(features[:, 12:14], 1), "no contrast, full homogeneity"
-    assert not np.allclose(peer._features(texture(rng))[0][0], peer._features(texture(rng, smooth=3))[0][0], atol=0.05)
+    assert not np.allclose(rival._features(texture(rng))[0][0], rival._features(texture(rng, smooth=3))[0][0], atol=0.05)

@@ -1,4 +1,4 @@
-"""The diffusion peers: thresholds at the stated rate, the mathematics of each, RADAR's interface."""
+"""The rivals on the same U-Net: thresholds at the stated rate, the mathematics of each, RADAR's interface."""
 
 import numpy as np
 import pytest
@@ -8,15 +8,17 @@ from diffusers import DDIMInverseScheduler
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
-from radar_nb.experiments.comparison import METHODS
-from radar_nb.data.named import load_dataset
-from radar_nb.method.diffusion import add_noise, denoise, make_scheduler, predict_noise
 from radar_nb.data.images import to_tensor
-from radar_nb.storage.errors import InputError
+from radar_nb.data.named import load_dataset
+from radar_nb.experiments.comparison import METHODS
 from radar_nb.experiments.metrics import evaluate
-from radar_nb.rivals.peers import AnoDdpm, DiffusionPeer, Inversion, NoiseDensity, Peer, Reconstruction
-from radar_nb.rivals.simplex import simplex_field, simplex_noise
+from radar_nb.method.diffusion import add_noise, denoise, make_scheduler
 from radar_nb.method.training import draw_batch, train
+from radar_nb.method.unet import predict_noise
+from radar_nb.rivals.base import DiffusionRival
+from radar_nb.rivals.same_unet import AnoDdpm, Inversion, NoiseDensity, Reconstruction
+from radar_nb.rivals.simplex import simplex_field, simplex_noise
+from radar_nb.storage.errors import InputError
 
 CHEAP = {"density": lambda unet: NoiseDensity(unet, timestep=100), "inversion": lambda unet: Inversion(unet),
          "ddim": lambda unet: Reconstruction(unet, start=100, steps=4), "ddpm": lambda unet: Reconstruction(unet, start=4, eta=1.0)}
@@ -27,28 +29,21 @@ def data():
     return load_dataset("printed", SMALL)
 
 
-class Brightness(Peer):
-    """The simplest method there is: brighter is more anomalous."""
-
-    def _measure(self, images):
-        return images, images.mean(axis=(1, 2))
-
-
 @pytest.mark.parametrize("name", CHEAP)
 def test_interface(name, released_unet, data):
-    peer = CHEAP[name](released_unet)
+    rival = CHEAP[name](released_unet)
     plain = lambda each: {key: value for key, value in each.get_params().items() if key != "unet"}  # noqa: E731
-    assert plain(clone(peer)) == plain(peer) and set(plain(peer)) >= {"contamination", "random_state"}
-    assert peer.fit(data.calibrate) is peer
-    scores, count = peer.score_samples(data.test), len(data.test)
+    assert plain(clone(rival)) == plain(rival) and set(plain(rival)) >= {"contamination", "random_state"}
+    assert rival.fit(data.calibrate) is rival
+    scores, count = rival.score_samples(data.test), len(data.test)
     assert scores.shape == (count,) and np.isfinite(scores).all()
-    assert np.array_equal(peer.predict(data.test), np.where(peer.decision_function(data.test) < 0, -1, 1))
-    findings = list(peer.inspect(data.test))
+    assert np.array_equal(rival.predict(data.test), np.where(rival.decision_function(data.test) < 0, -1, 1))
+    findings = list(rival.inspect(data.test))
     assert np.allclose([finding["score"] for finding in findings], scores)
-    assert np.array_equal([finding["normal"] for finding in findings], peer.predict(data.test) == 1)
-    assert all(map_.shape == (SMALL.side, SMALL.side) and map_.dtype == np.float32 for map_ in peer.anomaly_maps(data.test))
-    assert all(mask.dtype == bool for mask in peer.segment(data.test))
-    assert np.allclose(peer.score_samples(data.test[3:4]), scores[3:4], rtol=1e-3), "a score depends on its image alone"
+    assert np.array_equal([finding["normal"] for finding in findings], rival.predict(data.test) == 1)
+    assert all(map_.shape == (SMALL.side, SMALL.side) and map_.dtype == np.float32 for map_ in rival.anomaly_maps(data.test))
+    assert all(mask.dtype == bool for mask in rival.segment(data.test))
+    assert np.allclose(rival.score_samples(data.test[3:4]), scores[3:4], rtol=1e-3), "a score depends on its image alone"
     again = CHEAP[name](released_unet).fit(data.calibrate)
     assert np.allclose(again.score_samples(data.test), scores)
 
@@ -60,49 +55,27 @@ def test_a_reconstruction_free_peer_finds_defects(name, released_unet):
     assert scores["image_auroc"] > 0.8 and scores["pixel_auroc"] > 0.8
 
 
-def test_the_threshold_holds_its_rate_on_new_images():
-    rng = np.random.default_rng(0)
-    normal = lambda count: [np.full((32, 32), level) for level in rng.uniform(0, 1, count)]  # noqa: E731
-    for rate in (0.05, 0.2):
-        peer = Brightness(contamination=rate).fit(normal(3), calibrate=normal(400))
-        assert abs(peer.threshold_ - (1 - rate)) < 0.04
-        assert abs((peer.predict(normal(1000)) == -1).mean() - rate) < 0.05
-
-
-def test_fit_splits_where_no_calibration_images_are_given():
-    images = [np.full((32, 32), level) for level in np.linspace(0, 1, 10)]
-    assert np.array_equal(Brightness(random_state=1).fit(images).threshold_, Brightness(random_state=1).fit(images).threshold_)
-    with pytest.raises(InputError, match="at least 3"):
-        Brightness().fit(images[:2])
-    with pytest.raises(InputError, match="contamination=0"):
-        Brightness(contamination=0).fit(images)
-    with pytest.raises(InputError, match="16 x 16 is smaller"):
-        Brightness().fit(images).predict([np.zeros((16, 16))])
-    with pytest.raises(InputError, match="grey is expected"):
-        Brightness().fit(images).predict([np.zeros((32, 32, 3))])
-
-
 def test_sizes_may_differ_and_colours_must_fit(released_unet, data):
-    peer = NoiseDensity(released_unet).fit(data.calibrate)
-    maps = peer.anomaly_maps([data.test[0], data.test[1][:48], data.test[2][:, :40]])
+    rival = NoiseDensity(released_unet).fit(data.calibrate)
+    maps = rival.anomaly_maps([data.test[0], data.test[1][:48], data.test[2][:, :40]])
     assert [map_.shape for map_ in maps] == [(64, 64), (48, 64), (64, 40)]
     with pytest.raises(InputError, match="unet: takes 1 channels, the images have 3"):
         NoiseDensity(released_unet).fit([np.zeros((32, 32, 3), np.uint8)] * 4)
 
 
 def test_a_peer_without_a_unet_trains_one(data):
-    peer = NoiseDensity(training=TINY).fit(data.calibrate[:8])
-    assert peer.score_samples(data.test[:2]).shape == (2,)
+    rival = NoiseDensity(training=TINY).fit(data.calibrate[:8])
+    assert rival.score_samples(data.test[:2]).shape == (2,)
 
 
 def test_noise_density_is_a_gaussian_density(released_unet, data):
-    peer = NoiseDensity(released_unet, timestep=100).fit(data.calibrate)
+    rival = NoiseDensity(released_unet, timestep=100).fit(data.calibrate)
     x0 = torch.stack([to_tensor(image) for image in data.test[:2]])
     with torch.inference_mode():
         noise = predict_noise(released_unet, x0, 100)
-        gaussian = torch.distributions.Normal(peer.mean_, peer.std_)
-        expected = -2 * (gaussian.log_prob(noise) - gaussian.log_prob(peer.mean_))
-        assert torch.allclose(peer._pixel_scores(x0), expected, atol=1e-3)
+        gaussian = torch.distributions.Normal(rival.mean_, rival.std_)
+        expected = -2 * (gaussian.log_prob(noise) - gaussian.log_prob(rival.mean_))
+        assert torch.allclose(rival._pixel_scores(x0), expected, atol=1e-3)
 
 
 def test_inversion_is_diffusers_inverse_ddim(released_unet, data):
@@ -111,23 +84,23 @@ def test_inversion_is_diffusers_inverse_ddim(released_unet, data):
     scheduler = DDIMInverseScheduler(num_train_timesteps=1000, beta_schedule="linear", beta_start=1e-4, beta_end=0.02, clip_sample=False)
     scheduler.set_timesteps(4)
     x = x0 = torch.stack([to_tensor(image) for image in data.test[:2]])
-    peer = Inversion(released_unet, timesteps=timesteps).fit(data.calibrate[:4])
+    rival = Inversion(released_unet, timesteps=timesteps).fit(data.calibrate[:4])
     with torch.inference_mode():
         for here, there in zip((0, *timesteps), timesteps, strict=False):
             # `step` takes the timestep at which it arrives, and goes there from 250 below.
             x = scheduler.step(predict_noise(released_unet, x, here), there, x).prev_sample
-        assert torch.allclose(peer._pixel_scores(x0), x.square(), rtol=1e-3, atol=1e-3)
+        assert torch.allclose(rival._pixel_scores(x0), x.square(), rtol=1e-3, atol=1e-3)
 
 
 def test_reconstruction_is_noise_and_back(released_unet, data):
-    peer = Reconstruction(released_unet, start=100, steps=4).fit(data.calibrate[:4])
+    rival = Reconstruction(released_unet, start=100, steps=4).fit(data.calibrate[:4])
     x0 = torch.stack([to_tensor(image) for image in data.test[:2]])
     eps = torch.randn((1, 1, 64, 64), generator=torch.Generator().manual_seed(0)).expand_as(x0)
     expected, _ = denoise(released_unet, add_noise(x0, eps, 100, make_scheduler().alphas_cumprod), 100, 4)
     with torch.inference_mode():
-        assert torch.allclose(peer.reconstruct(x0), expected, atol=1e-5)
-        assert torch.allclose(peer._pixel_scores(x0), (x0 - expected) ** 2, atol=1e-4)
-    assert (peer.reconstruct(x0) - x0).abs().mean() < 0.2, "a normal surface comes back nearly as it was"
+        assert torch.allclose(rival.reconstruct(x0), expected, atol=1e-5)
+        assert torch.allclose(rival._pixel_scores(x0), (x0 - expected) ** 2, atol=1e-4)
+    assert (rival.reconstruct(x0) - x0).abs().mean() < 0.2, "a normal surface comes back nearly as it was"
 
 
 @pytest.fixture
@@ -151,8 +124,8 @@ def test_anoddpm_trains_and_scores_with_simplex_noise(data, small_field):
     _, eps, _ = draw_batch(images, TINY, 0, simplex_noise)
     assert not torch.equal(eps, draw_batch(images, TINY, 0)[1])
     unet = train(data.train, TINY, progress=False, draw=simplex_noise).unet
-    peer = AnoDdpm(unet, start=5, eta=1.0).fit(data.calibrate[:4])
-    assert peer.score_samples(data.test[:3]).shape == (3,)
+    rival = AnoDdpm(unet, start=5, eta=1.0).fit(data.calibrate[:4])
+    assert rival.score_samples(data.test[:3]).shape == (3,)
 
 
 def test_a_training_with_other_noise_is_not_taken_for_this_one(tmp_path, data):
@@ -164,7 +137,7 @@ def test_a_training_with_other_noise_is_not_taken_for_this_one(tmp_path, data):
 def test_every_method_has_a_family_and_its_calls():
     assert {method.family for method in METHODS.values()} == {"RADAR", "RADAR, mended", "reconstruction", "reconstruction-free", "statistical", "pretrained"}
     assert METHODS["radar"].calls == 1 and METHODS["ddim50"].calls == 50
-    assert issubclass(AnoDdpm, DiffusionPeer)
+    assert issubclass(AnoDdpm, DiffusionRival)
 
 
 def test_a_good_order_is_seen_as_good(released_unet):
@@ -174,6 +147,6 @@ def test_a_good_order_is_seen_as_good(released_unet):
     for image in spoilt:
         image[20:40, 20:40] = 255 - image[20:40, 20:40]
     for make in CHEAP.values():
-        peer = make(released_unet).fit(data.calibrate[6:])
-        scores = -peer.score_samples([*data.calibrate[:6], *spoilt])
+        rival = make(released_unet).fit(data.calibrate[6:])
+        scores = -rival.score_samples([*data.calibrate[:6], *spoilt])
         assert roc_auc_score([0] * 6 + [1] * 6, scores) > 0.6

@@ -9,10 +9,11 @@ import torch
 from conftest import SMALL
 from sklearn.metrics import roc_auc_score
 
+from radar_nb.data.named import load_dataset
 from radar_nb.experiments.bench import time_methods
 from radar_nb.experiments.comparison import compare
-from radar_nb.data.named import load_dataset
-from radar_nb.rivals.patchcore import PatchCore, Unavailable, _coreset
+from radar_nb.rivals.patchcore import PatchCore, _coreset
+from radar_nb.storage.errors import Unavailable
 
 
 class Filters(torch.nn.Module):
