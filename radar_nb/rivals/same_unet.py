@@ -1,15 +1,21 @@
 """Rivals on the same U-Net as RADAR: reconstruction (DDIM, DDPM, AnoDDPM), density of noise, inversion."""
 
+from numbers import Integral, Real
+
 import numpy as np
 import torch
 from diffusers import UNet2DModel
 
 from radar_nb.data.images import to_tensor
+from radar_nb.method.base import check_arguments
 from radar_nb.method.diffusion import add_noise, denoise, make_scheduler
 from radar_nb.method.training import TrainingConfig
 from radar_nb.method.unet import predict_noise
 from radar_nb.rivals.base import DiffusionRival
 from radar_nb.rivals.simplex import simplex_noise
+
+
+DIFFERENCES = ("squared", "absolute")
 
 
 class Reconstruction(DiffusionRival):
@@ -18,17 +24,25 @@ class Reconstruction(DiffusionRival):
     Args:
         start: how far to noise. steps: U-Net calls on the way back; None takes all `start + 1`.
         eta: 0 is DDIM (Song et al. 2021), 1 is DDPM (Ho et al. 2020).
+        difference: of image and reconstruction, `squared` or `absolute`. The paper's DDPM (slide 7) is
+            `start=250, eta=1.0, difference="absolute"`.
         unet, training, contamination, random_state: as for `DiffusionRival`.
     """
 
     def __init__(self, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
                  start: int = 200, steps: int | None = None, eta: float = 0.0, contamination: float = 0.05,
-                 random_state: int = 0):
+                 random_state: int = 0, difference: str = "squared"):
         super().__init__(unet, training, contamination, random_state)
-        self.start, self.steps, self.eta = start, steps, eta
+        self.start, self.steps, self.eta, self.difference = start, steps, eta, difference
+
+    def _check(self) -> None:
+        super()._check()
+        check_arguments(self, {"start": (Integral, 0, 999), "eta": (Real, 0, 1)}, {"difference": DIFFERENCES})
+        check_arguments(self, {"steps": (Integral, 1, self.start + 1)}, {})
 
     def _pixel_scores(self, x0: torch.Tensor) -> torch.Tensor:
-        return (x0 - self.reconstruct(x0)).square()
+        difference = x0 - self.reconstruct(x0)
+        return difference.square() if self.difference == "squared" else difference.abs()
 
     def reconstruct(self, x0: torch.Tensor) -> torch.Tensor:
         """Images `(N, C, H, W)` as the diffusion model would have them; every image gets the same noise."""

@@ -25,7 +25,8 @@ def test_the_threshold_holds_its_rate_on_new_images():
 
 def test_fit_splits_where_no_calibration_images_are_given():
     images = [np.full((32, 32), level) for level in np.linspace(0, 1, 10)]
-    assert np.array_equal(Brightness(random_state=1).fit(images).offset_, Brightness(random_state=1).fit(images).offset_)
+    fitted = [Brightness(random_state=1).fit(images) for _ in range(2)]
+    assert np.array_equal(fitted[0].offset_, fitted[1].offset_)
     with pytest.raises(InputError, match="at least 3"):
         Brightness().fit(images[:2])
     with pytest.raises(InputError, match="contamination=0"):

@@ -1,4 +1,4 @@
-"""PatchCore, with a stand-in for the pretrained network: what it keeps, what it finds, and its clear word where it cannot be had."""
+"""PatchCore with a stand-in for the pretrained network: what it keeps, finds, and says without one."""
 
 import sys
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from radar_nb.storage.errors import Unavailable
 
 
 class Filters(torch.nn.Module):
-    """Two layers of fixed random filters, at half and at a quarter of the resolution, as timm's `features_only` gives them."""
+    """Two layers of fixed random filters, at a half and a quarter of the resolution, as timm gives them."""
 
     pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 
@@ -51,24 +51,28 @@ def data():
 def test_it_finds_defects_and_keeps_to_its_false_alarms(timm, data):
     detector = PatchCore(share=0.05).fit(data.train, calibrate=data.calibrate)
     assert timm == [("wide_resnet50_2", {"pretrained": True, "features_only": True, "out_indices": (2, 3)})]
-    assert len(detector.coreset_) == round(0.05 * len(data.train) * 32 * 32) and detector.coreset_.shape[1] == 36
+    assert detector.coreset_.shape == (round(0.05 * len(data.train) * 32 * 32), 36)
     findings = list(detector.inspect(data.test))
     assert roc_auc_score(data.labels, [-finding["score"] for finding in findings]) > 0.8
     assert np.mean(detector.predict(data.calibrate) == -1) <= 0.1
     bad = int(np.flatnonzero(data.labels)[0])
-    inside, outside = (findings[bad]["anomaly_map"][mask].mean() for mask in (data.masks[bad], ~data.masks[bad]))
-    assert findings[bad]["anomaly_map"].shape == data.test[bad].shape and inside > outside
-    assert np.allclose(detector.score_samples(data.test[3:4]), [findings[3]["score"]], rtol=1e-4), "a score depends on its image alone"
+    worst = findings[bad]["anomaly_map"]
+    inside, outside = (worst[mask].mean() for mask in (data.masks[bad], ~data.masks[bad]))
+    assert worst.shape == data.test[bad].shape and inside > outside
+    alone = detector.score_samples(data.test[3:4])
+    assert np.allclose(alone, [findings[3]["score"]], rtol=1e-4), "a score depends on its image alone"
 
 
 def test_what_was_kept_is_at_no_distance(timm, data):
     detector = PatchCore(share=1.0).fit(data.train[:2], calibrate=data.calibrate)
-    assert np.allclose(detector.score_samples(data.train[:2]), 0, atol=2e-2) and (detector.score_samples(data.calibrate[:4]) < -0.05).all()
+    assert np.allclose(detector.score_samples(data.train[:2]), 0, atol=2e-2)
+    assert (detector.score_samples(data.calibrate[:4]) < -0.05).all()
 
 
 @pytest.mark.parametrize("projected", [1, 2])
 def test_the_coreset_takes_the_farthest_first(projected, rng):
-    clusters = np.repeat([[0.0, 0.0], [100.0, 3.0], [-70.0, 40.0], [20.0, -90.0]], 30, axis=0) + 0.01 * rng.standard_normal((120, 2))
+    centres = np.repeat([[0.0, 0.0], [100.0, 3.0], [-70.0, 40.0], [20.0, -90.0]], 30, axis=0)
+    clusters = centres + 0.01 * rng.standard_normal((120, 2))
     chosen = _coreset(clusters, 4, projected, 0)
     assert len(set(chosen)) == 4 and (projected == 1 or set(chosen // 30) == {0, 1, 2, 3})
 
@@ -100,5 +104,6 @@ def test_a_comparison_goes_on_without_it(monkeypatch, data, tmp_path, capsys):
 
     kit = SimpleNamespace(data=data, seed=0, profile="smoke", keep=keep)
     (only,) = compare([(kit, "patchcore"), (kit, "pca")])
-    assert only["method"] == "pca" and "patchcore" in (said := capsys.readouterr().out) and "left out: PatchCore needs timm" in said
+    said = capsys.readouterr().out
+    assert only["method"] == "pca" and "patchcore" in said and "left out: PatchCore needs timm" in said
     assert [row["method"] for row in time_methods(kit, ("patchcore", "pca"), rounds=1)] == ["pca"]

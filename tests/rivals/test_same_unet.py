@@ -21,7 +21,13 @@ from radar_nb.rivals.simplex import simplex_field, simplex_noise
 from radar_nb.storage.errors import InputError
 
 CHEAP = {"density": lambda unet: NoiseDensity(unet, timestep=100), "inversion": lambda unet: Inversion(unet),
-         "ddim": lambda unet: Reconstruction(unet, start=100, steps=4), "ddpm": lambda unet: Reconstruction(unet, start=4, eta=1.0)}
+         "ddim": lambda unet: Reconstruction(unet, start=100, steps=4),
+         "ddpm": lambda unet: Reconstruction(unet, start=4, eta=1.0)}
+
+
+def plain(rival):
+    """Its arguments, the U-Net apart, which a clone copies."""
+    return {key: value for key, value in rival.get_params().items() if key != "unet"}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +38,6 @@ def data():
 @pytest.mark.parametrize("name", CHEAP)
 def test_interface(name, released_unet, data):
     rival = CHEAP[name](released_unet)
-    plain = lambda each: {key: value for key, value in each.get_params().items() if key != "unet"}  # noqa: E731
     assert plain(clone(rival)) == plain(rival) and set(plain(rival)) >= {"contamination", "random_state"}
     assert rival.fit(data.calibrate) is rival
     scores, count = rival.score_samples(data.test), len(data.test)
@@ -41,9 +46,11 @@ def test_interface(name, released_unet, data):
     findings = list(rival.inspect(data.test))
     assert np.allclose([finding["score"] for finding in findings], scores)
     assert np.array_equal([finding["normal"] for finding in findings], rival.predict(data.test) == 1)
-    assert all(map_.shape == (SMALL.side, SMALL.side) and map_.dtype == np.float32 for map_ in rival.anomaly_maps(data.test))
+    maps = rival.anomaly_maps(data.test)
+    assert all(map_.shape == (SMALL.side, SMALL.side) and map_.dtype == np.float32 for map_ in maps)
     assert all(mask.dtype == bool for mask in rival.segment(data.test))
-    assert np.allclose(rival.score_samples(data.test[3:4]), scores[3:4], rtol=1e-3), "a score depends on its image alone"
+    alone = rival.score_samples(data.test[3:4])
+    assert np.allclose(alone, scores[3:4], rtol=1e-3), "a score depends on its image alone"
     again = CHEAP[name](released_unet).fit(data.calibrate)
     assert np.allclose(again.score_samples(data.test), scores)
 
@@ -79,9 +86,10 @@ def test_noise_density_is_a_gaussian_density(released_unet, data):
 
 
 def test_inversion_is_diffusers_inverse_ddim(released_unet, data):
-    """Our steps up against `DDIMInverseScheduler`, which takes the same Euler steps of the probability flow."""
+    """Against `DDIMInverseScheduler`, which takes the same Euler steps of the probability flow."""
     timesteps = (250, 500, 750)
-    scheduler = DDIMInverseScheduler(num_train_timesteps=1000, beta_schedule="linear", beta_start=1e-4, beta_end=0.02, clip_sample=False)
+    scheduler = DDIMInverseScheduler(num_train_timesteps=1000, beta_schedule="linear", beta_start=1e-4,
+                                     beta_end=0.02, clip_sample=False)
     scheduler.set_timesteps(4)
     x = x0 = torch.stack([to_tensor(image) for image in data.test[:2]])
     rival = Inversion(released_unet, timesteps=timesteps).fit(data.calibrate[:4])
@@ -103,6 +111,23 @@ def test_reconstruction_is_noise_and_back(released_unet, data):
     assert (rival.reconstruct(x0) - x0).abs().mean() < 0.2, "a normal surface comes back nearly as it was"
 
 
+def test_a_reconstruction_is_compared_by_squares_or_absolutely(released_unet, data):
+    x0 = torch.stack([to_tensor(image) for image in data.test[:2]])
+    rivals = [Reconstruction(released_unet, start=50, steps=2, difference=each) for each in ("squared", "absolute")]
+    squared, absolute = (rival.fit(data.calibrate[:4]) for rival in rivals)
+    with torch.inference_mode():
+        assert torch.allclose(squared._pixel_scores(x0), absolute._pixel_scores(x0) ** 2, atol=1e-6)
+    assert not np.allclose(squared.score_samples(data.test[:2]), absolute.score_samples(data.test[:2]))
+
+
+@pytest.mark.parametrize("wrong", [{"difference": "cubic"}, {"start": 1000}, {"start": "far"}, {"steps": 0},
+                                   {"start": 5, "steps": 7}, {"eta": 2}])
+def test_a_wrong_argument_is_one_line(wrong, released_unet, data):
+    with pytest.raises(InputError, match=f"{list(wrong)[-1]}=.*(choose|give)") as error:
+        Reconstruction(released_unet, **wrong).fit(data.calibrate[:4])
+    assert "\n" not in str(error.value)
+
+
 @pytest.fixture
 def small_field(monkeypatch):
     """A field that takes one second, not twenty-five."""
@@ -115,7 +140,8 @@ def test_simplex_noise_is_standard_and_smooth(small_field):
     assert noise.shape == (64, 1, 64, 64) and abs(noise.mean()) < 0.15 and abs(noise.std() - 1) < 0.15
     neighbours = np.corrcoef(noise[..., :-1].ravel(), noise[..., 1:].ravel())[0, 1]
     assert neighbours > 0.3, "coarse octaves make neighbours alike, unlike white noise"
-    assert torch.equal(simplex_noise((2, 1, 32, 32), torch.Generator().manual_seed(5)), simplex_noise((2, 1, 32, 32), torch.Generator().manual_seed(5)))
+    first, second = (simplex_noise((2, 1, 32, 32), torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first, second)
     assert simplex_field(96).shape == (96, 96)
 
 
@@ -135,7 +161,8 @@ def test_a_training_with_other_noise_is_not_taken_for_this_one(tmp_path, data):
 
 
 def test_every_method_has_a_family_and_its_calls():
-    assert {method.family for method in METHODS.values()} == {"RADAR", "RADAR, mended", "reconstruction", "reconstruction-free", "statistical", "pretrained"}
+    families = "RADAR", "RADAR, mended", "reconstruction", "reconstruction-free", "statistical", "pretrained"
+    assert {method.family for method in METHODS.values()} == set(families)
     assert METHODS["radar"].calls == 1 and METHODS["ddim50"].calls == 50
     assert issubclass(AnoDdpm, DiffusionRival)
 
