@@ -14,7 +14,6 @@ from radar_nb.method.unet import predict_noise
 from radar_nb.rivals.base import DiffusionRival
 from radar_nb.rivals.simplex import simplex_noise
 
-
 DIFFERENCES = ("squared", "absolute")
 
 
