@@ -15,8 +15,8 @@ DECISIONS = (*forest.DECISIONS, "mahalanobis", "one_class_svm", "local_norm")
 class LastFeature(OutlierMixin, BaseEstimator):
     """The last feature alone, the larger the more anomalous: a control chart. Beyond the paper.
 
-    It ranks images that lie beyond every calibration image. An image that is more quiet than usual is no anomaly, and a
-    broad difference in light, which moves the global norm, does not decide.
+    It ranks images that lie beyond every calibration image. An image that is more quiet than usual is no
+    anomaly, and a broad difference in light, which moves the global norm, does not decide.
 
     Args:
         contamination: share of the points of `fit` that may be called anomalous.
@@ -44,7 +44,7 @@ class LastFeature(OutlierMixin, BaseEstimator):
 
 
 def outlier_model(decision: str, contamination: float, seed: int, points: int) -> OutlierMixin:
-    """An unfitted model of `DECISIONS`; fitted on `points` normal points, it calls `contamination` of them anomalous."""
+    """An unfitted model of `DECISIONS`, see `radar_nb.method.forest.one_class_model`."""
     if decision == "mahalanobis":
         return EllipticEnvelope(contamination=contamination, support_fraction=1.0, random_state=seed)
     if decision == "one_class_svm":

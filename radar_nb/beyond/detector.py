@@ -15,18 +15,22 @@ from radar_nb.beyond.maps import (
     standardise_rows_and_columns,
 )
 from radar_nb.method.base import check_arguments
-from radar_nb.method.detector import LIMITS, RadarDetector
-from radar_nb.method.features import KERNELS, blur, global_norm, window_norms
-from radar_nb.method.noise_map import HALO, READINGS
+from radar_nb.method.detector import CHOICES, LIMITS, RadarDetector
+from radar_nb.method.features import blur, global_norm, window_norms
+from radar_nb.method.noise_map import HALO
+from radar_nb.method.training import TrainingConfig
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.pretrained import needs_options
 
 MAPS = ("sobel", "magnitude", "covariance")
 # The kit's recipe before the authors' slides were known: our own generalisation of the paper's one step.
 NOISE_FREE = {"timestep": 200, "reading": "noise_free", "blur": 1, "sobel": 3, "window": 17}
-_LIMITS = LIMITS | {"smoothing": (Real, 0, 1000), "pixel_quantile": (Real, 0, 1), "calibration_share": (Real, 0, 1),
-                    "batch_size": (Integral, 1, 10**6), "tile": (Integral, 4 * HALO, 10**6),
+_LIMITS = LIMITS | {"smoothing": (Real, 0, 1000), "pixel_quantile": (Real, 0, 1),
+                    "calibration_share": (Real, 0, 1), "batch_size": (Integral, 1, 10**6),
+                    "tile": (Integral, 4 * HALO, 10**6),
                     "local_quantile": (Real, 1e-9, 1)}
+_CHOICES = CHOICES | {"decision": DECISIONS, "map_kind": MAPS, "standardise": (True, False),
+                      "one_sided": (True, False)}
 
 
 class VariantDetector(RadarDetector):
@@ -35,25 +39,31 @@ class VariantDetector(RadarDetector):
     Args:
         timestep: one, or several, a U-Net call each, whose maps count together.
         decision: also `mahalanobis`, `one_class_svm` or `local_norm` (that feature alone).
-        map_kind: `sobel`; `magnitude` takes the noise map's own size; `covariance` the Mahalanobis distance of each
-            pixel's `scale_space` from that of the calibration images.
+        map_kind: `sobel`; `magnitude` takes the noise map's own size; `covariance` the Mahalanobis distance
+            of each pixel's `scale_space` from that of the calibration images.
         standardise: divide each map by what is usual in each pixel's row and column.
-        local_quantile: this quantile of the windows' norms in the place of the largest: one odd speck does not decide.
-        one_sided: features below the calibration images' median count as the median, so that a surface more quiet than
-            usual is not called anomalous.
-        border: pixels at the edge of each map that do not count, and take the value of their nearest inner pixel.
+        local_quantile: this quantile of the windows' norms in the place of the largest: one odd speck does
+            not decide.
+        one_sided: features below the calibration images' median count as the median, so that a surface more
+            quiet than usual is not called anomalous.
+        border: pixels at the edge of each map that do not count, and take the value of their nearest inner
+            pixel.
         smoothing, pixel_quantile, calibration_share, batch_size: see `ImageDetector`.
-        tile: images with a longer side go through the U-Net in tiles of so many pixels; None for whole images.
+        tile: images with a longer side go through the U-Net in tiles of so many pixels; None for whole
+            images.
         others: arguments of `RadarDetector`.
     """
 
-    def __init__(self, timestep: int | tuple[int, ...] = 1, reading: str = "predicted", contamination: float = 0.05,
-                 random_state: int = 0, *, unet: UNet2DModel | None = None, training=None, patch_size: int | None = None,
-                 stride: int | None = None, blur: int = 5, sobel: int = 5, window: int = 20, window_step: int = 1,
-                 decision: str = "isolation_forest", longest_side: int | None = None, calibration_points: int = 200,
-                 map_kind: str = "sobel", standardise: bool = False, local_quantile: float = 1.0, one_sided: bool = False,
-                 border: int = 0, smoothing: float = 3.0, pixel_quantile: float = 0.999, calibration_share: float = 0.3,
-                 batch_size: int = 8, tile: int | None = 512):
+    def __init__(self, timestep: int | tuple[int, ...] = 1, reading: str = "predicted",
+                 contamination: float = 0.05, random_state: int = 0, *, unet: UNet2DModel | None = None,
+                 training: TrainingConfig | None = None, patch_size: int | None = None,
+                 stride: int | None = None, blur: int = 5, sobel: int = 5, window: int = 20,
+                 window_step: int = 1, decision: str = "isolation_forest", longest_side: int | None = None,
+                 calibration_points: int = 200, map_kind: str = "sobel", standardise: bool = False,
+                 local_quantile: float = 1.0, one_sided: bool = False, border: int = 0,
+                 smoothing: float = 3.0,
+                 pixel_quantile: float = 0.999, calibration_share: float = 0.3, batch_size: int = 8,
+                 tile: int | None = 512):
         super().__init__(timestep, reading, contamination, random_state, unet=unet, training=training,
                          patch_size=patch_size, stride=stride, blur=blur, sobel=sobel, window=window,
                          window_step=window_step, decision=decision, longest_side=longest_side,
@@ -70,8 +80,7 @@ class VariantDetector(RadarDetector):
         self.tile = tile
 
     def _check_arguments(self) -> None:
-        check_arguments(self, _LIMITS, {"reading": READINGS, "decision": DECISIONS, "map_kind": MAPS, "blur": KERNELS,
-                                        "sobel": KERNELS[1:], "standardise": (True, False), "one_sided": (True, False)})
+        check_arguments(self, _LIMITS, _CHOICES)
         if not self._timesteps():
             raise InputError(f"timestep={self.timestep!r}: give at least one")
         most = self.smallest_side // 2 - 2
@@ -96,7 +105,9 @@ class VariantDetector(RadarDetector):
         if self.standardise:
             maps = np.stack([standardise_rows_and_columns(map_) for map_ in maps])
         width = self.border
-        return np.pad(self._inner(maps), ((0, 0), (width, width), (width, width)), mode="edge") if width else maps
+        if not width:
+            return maps
+        return np.pad(self._inner(maps), ((0, 0), (width, width), (width, width)), mode="edge")
 
     def _inner(self, maps: np.ndarray) -> np.ndarray:
         return maps[..., self.border:maps.shape[-2] - self.border, self.border:maps.shape[-1] - self.border]
@@ -108,7 +119,8 @@ class VariantDetector(RadarDetector):
         return np.stack([global_norm(maps), np.quantile(norms, self.local_quantile, axis=(1, 2))], axis=1)
 
     def _decided_on(self, features: np.ndarray) -> np.ndarray:
-        return np.maximum(features, np.median(self.calibration_features_, axis=0)) if self.one_sided else features
+        usual = np.median(self.calibration_features_, axis=0)
+        return np.maximum(features, usual) if self.one_sided else features
 
     def _one_class_model(self, points: int):
         return outlier_model(self.decision, self.contamination, self.random_state, points)
@@ -128,12 +140,12 @@ class VariantDetector(RadarDetector):
 
 
 def noise_free_detector(**options) -> VariantDetector:
-    """The kit's recipe before the slides were known: the clean image goes in as if it were x_200, and no blur."""
+    """The kit's recipe before the slides were known: the clean image goes in as if it were x_200, no blur."""
     return VariantDetector(**(NOISE_FREE | options))
 
 
 def load_detector(folder: str | Path) -> RadarDetector:
-    """Load a detector of either kind: a `RadarDetector`, or a `VariantDetector` where it has options beyond the paper.
+    """Load a saved `RadarDetector`, or `VariantDetector` where it has options beyond the paper.
 
     Raises:
         InputError: the folder does not hold a detector, or it is damaged.

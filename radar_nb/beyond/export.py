@@ -1,4 +1,4 @@
-"""RADAR as one ONNX model: from an image to noise map, Sobel map and both features, for programs without Python."""
+"""RADAR as one ONNX model, for programs without Python: from an image to its maps and features."""
 
 import json
 import warnings
@@ -19,7 +19,8 @@ from radar_nb.storage.whole import whole_file
 OUTPUTS = ("noise_map", "sobel_map", "features")
 # What the graph computes with, and what comes after the features. Any other option must have its plain value.
 _IN_THE_GRAPH = {"timestep", "reading", "unet", "blur", "sobel", "window"}
-_AFTER_THE_FEATURES = {"contamination", "random_state", "training", "decision", "calibration_points", "one_sided", "smoothing",
+_AFTER_THE_FEATURES = {"contamination", "random_state", "training", "decision", "calibration_points",
+                       "one_sided", "smoothing",
                        "pixel_quantile", "calibration_share", "batch_size", "patch_size"}
 _LEFT_TO_THE_CALLER = {"longest_side", "tile"}  # of the images: written into the file's metadata
 
@@ -27,15 +28,16 @@ _LEFT_TO_THE_CALLER = {"longest_side", "tile"}  # of the images: written into th
 class RadarGraph(torch.nn.Module):
     """The paper's Fig. 1 up to the Isolation Forest, in PyTorch alone, at one timestep.
 
-    Takes `image` `(N, C, H, W)` in [-1, 1], sides multiples of the U-Net's grid. With the readings that add noise it takes
-    `eps` too, one Gaussian draw `(1, C, H, W)` for all. Gives `noise_map` `(N, C, H, W)`, `sobel_map` `(N, 1, H, W)` and
-    `features` `(N, 2)`, global and local norm; see `radar_nb.method.features`.
+    Takes `image` `(N, C, H, W)` in [-1, 1], sides multiples of the U-Net's grid. With the readings that add
+    noise it takes `eps` too, one Gaussian draw `(1, C, H, W)` for all. Gives `noise_map` `(N, C, H, W)`,
+    `sobel_map` `(N, 1, H, W)` and `features` `(N, 2)`, global and local norm; see `radar_nb.method.features`.
     """
 
     def __init__(self, detector: RadarDetector):
         super().__init__()
         self.unet, self.timestep, self.reading = detector.unet_, detector._timesteps()[0], detector.reading
-        self.window, self.fold, self.channels = detector.window, fold_factor(self.unet), image_channels(self.unet)
+        self.window, self.channels = detector.window, image_channels(self.unet)
+        self.fold = fold_factor(self.unet)
         self.alphas_cumprod = make_scheduler().alphas_cumprod
         weights = torch.from_numpy(blur_weights(detector.blur)).float()
         smooth, difference = (torch.from_numpy(part).float() for part in sobel_weights(detector.sobel))
@@ -45,8 +47,10 @@ class RadarGraph(torch.nn.Module):
 
     def forward(self, image: torch.Tensor, eps: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """See the class."""
-        x = image if self.reading == "noise_free" else add_noise(image, eps, self.timestep, self.alphas_cumprod)
-        noise_map = F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.fold), self.timestep).sample, self.fold)
+        noisy = self.reading != "noise_free"
+        x = add_noise(image, eps, self.timestep, self.alphas_cumprod) if noisy else image
+        folded = self.unet(F.pixel_unshuffle(x, self.fold), self.timestep).sample
+        noise_map = F.pixel_shuffle(folded, self.fold)
         noise_map = noise_map - eps if self.reading == "residual" else noise_map
         gradients = _correlate(_correlate(noise_map, self.blur), self.sobel)
         energy = gradients.square().sum(dim=1, keepdim=True)
@@ -65,11 +69,11 @@ def _correlate(maps: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
 
 
 def export(detector: RadarDetector, path: str | Path) -> None:
-    """Write a fitted detector's U-Net, blur, Sobel and both features as one ONNX model; see `RadarGraph` for its inputs.
+    """Write a fitted detector as one ONNX model, up to its features; see `RadarGraph` for its inputs.
 
-    The threshold and the forest are not in it: `features` beyond those of calibration images are anomalous. All settings
-    stand in the file's metadata, as JSON under `radar`. What is left to the caller (`longest_side`: images are shrunk
-    first) is said in a warning too.
+    The threshold and the forest are not in it: `features` beyond those of calibration images are anomalous.
+    All settings stand in the file's metadata, as JSON under `radar`. What is left to the caller
+    (`longest_side`: images are shrunk first) is said in a warning too.
 
     Raises:
         InputError: an option that the model cannot hold, or onnx is not installed.
@@ -84,8 +88,8 @@ def export(detector: RadarDetector, path: str | Path) -> None:
     if len(detector._timesteps()) > 1:
         raise InputError(f"timestep={detector.timestep}: an exported model holds one timestep")
     if detector.longest_side:
-        warnings.warn(f"longest_side={detector.longest_side} is not in the model: shrink larger images to that many "
-                      "pixels before they go in", stacklevel=2)
+        warnings.warn(f"longest_side={detector.longest_side} is not in the model: shrink larger images to "
+                      "that many pixels before they go in", stacklevel=2)
     grid = grid_size(detector.unet_)
     side = grid * -(-max(detector.window, 2 * grid) // grid)
     example = torch.zeros(2, detector.channels_, side, side + grid)

@@ -16,10 +16,11 @@ from radar_nb.storage.errors import InputError
 class ImageDetector(OutlierMixin, BaseEstimator):
     """A detector of anomalous images with scikit-learn's interface, and maps and masks beside it.
 
-    A method fills in `fit`, which sets `channels_`, `offset_` and `pixel_threshold_`, and `inspect`. All else follows.
+    A method fills in `fit`, which sets `channels_`, `offset_` and `pixel_threshold_`, and `inspect`. All else
+    follows.
 
-    Images are arrays `(H, W)` or `(H, W, 3)`, uint8 or float in [0, 1], of any sizes from `smallest_side` up, or
-    paths, in any iterable: a list, an array `(N, H, W)` or `(N, H, W, 3)`, a generator.
+    Images are arrays `(H, W)` or `(H, W, 3)`, uint8 or float in [0, 1], of any sizes from `smallest_side` up,
+    or paths, in any iterable: a list, an array `(N, H, W)` or `(N, H, W, 3)`, a generator.
 
     Attributes:
         channels_: 1 for grey images, 3 for RGB; offset_: an image with a lower score is anomalous;
@@ -54,7 +55,7 @@ class ImageDetector(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(images) < 0, -1, 1)
 
     def anomaly_maps(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
-        """Anomaly map of each image, higher is more anomalous: `(N, H, W)` float32, a list where sizes differ."""
+        """Anomaly map of each image: `(N, H, W)` float32, a list where sizes differ."""
         return stack_alike(finding["anomaly_map"] for finding in self.inspect(images))
 
     def segment(self, images: Iterable) -> np.ndarray | list[np.ndarray]:
@@ -72,7 +73,8 @@ class ImageDetector(OutlierMixin, BaseEstimator):
     def _batches(self, images: Iterable) -> Iterator[list[np.ndarray]]:
         """Neighbouring images of one size, `batch_size` at most, read and checked one after the other."""
         check_is_fitted(self, "channels_")
-        for shape, run in groupby(load_images(images, self.smallest_side, self.channels_, self.longest_side), key=np.shape):
+        loaded = load_images(images, self.smallest_side, self.channels_, self.longest_side)
+        for shape, run in groupby(loaded, key=np.shape):
             while batch := list(islice(run, self._batch_size(shape))):
                 yield batch
 
@@ -93,18 +95,21 @@ def some_pixels(anomaly_map: np.ndarray, rng: np.random.Generator, count: int = 
     return rng.choice(anomaly_map.ravel(), count)
 
 
-def check_arguments(detector: BaseEstimator, limits: Mapping[str, tuple], choices: Mapping[str, tuple]) -> None:
+def check_arguments(detector: BaseEstimator, limits: Mapping[str, tuple],
+                    choices: Mapping[str, tuple]) -> None:
     """Check a detector's arguments; those that are None, or that it does not have, are skipped.
 
     Args:
-        limits: for an argument its kind (`Integral` or `Real`), least and largest value; choices: its possible values.
+        limits: of an argument, its kind (`Integral` or `Real`), least and largest value.
+        choices: of an argument, its possible values.
 
     Raises:
         InputError: naming the argument, what was found and what is possible.
     """
     for name, possible in choices.items():
-        if getattr(detector, name) not in possible:
-            raise InputError(f"{name}={getattr(detector, name)!r}: choose one of {', '.join(map(str, possible))}")
+        value = getattr(detector, name)
+        if value not in possible:
+            raise InputError(f"{name}={value!r}: choose one of {', '.join(map(str, possible))}")
     for name, (kind, least, most) in limits.items():
         values = getattr(detector, name, None)
         for value in values if isinstance(values, tuple) else (values,):

@@ -1,4 +1,4 @@
-"""`RadarDetector`: the paper's whole recipe behind scikit-learn's interface (paper section 3, Fig. 1, slides 9 and 10)."""
+"""`RadarDetector`: the paper's whole recipe with scikit-learn's interface (Fig. 1, slides 9 and 10)."""
 
 from collections.abc import Iterable, Iterator
 from math import ceil
@@ -25,10 +25,12 @@ from radar_nb.method.unet import image_channels
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.pretrained import Pretrained
 
-LIMITS = {"timestep": (Integral, 0, 999), "contamination": (Real, 1e-6, 0.5), "random_state": (Integral, 0, 2**32 - 1),
+LIMITS = {"timestep": (Integral, 0, 999), "contamination": (Real, 1e-6, 0.5),
+          "random_state": (Integral, 0, 2**32 - 1),
           "patch_size": (Integral, 1, 1024), "stride": (Integral, 1, 10**6), "window": (Integral, 1, 10**6),
           "window_step": (Integral, 1, 10**6), "longest_side": (Integral, 1, 10**6),
           "calibration_points": (Integral, 0, 10**7)}
+CHOICES = {"reading": READINGS, "decision": DECISIONS, "blur": KERNELS, "sobel": KERNELS[1:]}
 
 
 class RadarDetector(Pretrained, ImageDetector):
@@ -42,17 +44,18 @@ class RadarDetector(Pretrained, ImageDetector):
         unet: a U-Net trained elsewhere, also in another engine; None trains one in `fit`.
         training: how to train it.
         patch_size: side of the patches, pixels, and of the smallest image; None takes the training's.
-        stride: pixels from one patch to the next; the paper takes every position, 1. None sends whole images through.
+        stride: pixels from one patch to the next; the paper takes every position, 1. None sends whole images
+            through.
         blur: side of the Gaussian kernel before Sobel, pixels; 1 for none.
         sobel: side of Sobel's kernel, pixels.
         window: side of the windows of the local norm, pixels; window_step: from one window to the next.
         decision: `isolation_forest` (abstract) or `lof`, the local outlier factor (slide 9).
         longest_side: larger images are shrunk to this many pixels, and their maps have the shrunken size.
-        calibration_points: the forest is given at least so many points; where there are fewer calibration images, each
-            gives several crops of its Sobel map.
+        calibration_points: the forest is given at least so many points; where there are fewer calibration
+            images, each gives several crops of its Sobel map.
 
     Attributes:
-        unet_: the U-Net; calibration_features_: `(M, 2)`; forest_: the one-class model that is fitted on them;
+        unet_: the U-Net; calibration_features_: `(M, 2)`; forest_: the one-class model fitted on them;
         offset_: threshold of the score; pixel_threshold_: of the anomaly map; channels_: 1 or 3.
     """
 
@@ -60,7 +63,8 @@ class RadarDetector(Pretrained, ImageDetector):
     patch_batch = 64  # patches in one call of the U-Net
 
     def __init__(self, timestep: int = 1, reading: str = "predicted", contamination: float = 0.05,
-                 random_state: int = 0, *, unet: UNet2DModel | None = None, training: TrainingConfig | None = None,
+                 random_state: int = 0, *, unet: UNet2DModel | None = None,
+                 training: TrainingConfig | None = None,
                  patch_size: int | None = None, stride: int | None = None, blur: int = 5, sobel: int = 5,
                  window: int = 20, window_step: int = 1, decision: str = "isolation_forest",
                  longest_side: int | None = None, calibration_points: int = 200):
@@ -85,9 +89,9 @@ class RadarDetector(Pretrained, ImageDetector):
     def fit(self, images: Iterable, y: object = None) -> "RadarDetector":
         """Learn what normal images look like.
 
-        Without `unet`, a U-Net is trained on most of the images and the forest is fitted on the others. With `unet`, all
-        images calibrate: give images that the U-Net was **not** trained on. It knows those better than any new image,
-        and a forest fitted on them calls new normal images anomalous.
+        Without `unet`, a U-Net is trained on most of the images and the forest is fitted on the others. With
+        `unet`, all images calibrate: give images that the U-Net was **not** trained on. It knows those better
+        than any new image, and a forest fitted on them calls new normal images anomalous.
 
         Raises:
             InputError: a bad image, too few images, or an argument out of range.
@@ -108,7 +112,7 @@ class RadarDetector(Pretrained, ImageDetector):
         rng = np.random.default_rng(self.random_state)
         sobel_maps = self._calibration_maps([maps for _, maps in self._noise_maps(images)])
         if len(sobel_maps) < 2:
-            raise InputError(f"images: {len(sobel_maps)} to calibrate on; give at least 2, hundreds are better")
+            raise InputError(f"images: {len(sobel_maps)} to calibrate on; give at least 2, better hundreds")
         crops = ceil(self.calibration_points / len(sobel_maps))  # 1, the map itself, where there are enough
         features, pixels = [], []
         for sobel_map in sobel_maps:
@@ -125,8 +129,10 @@ class RadarDetector(Pretrained, ImageDetector):
         features = self._decided_on(self.calibration_features_)
         self.forest_ = self._one_class_model(len(features)).fit(features)
         # What LOF says of its own points: asked again, each would be its own nearest neighbour.
-        scores = getattr(self.forest_[-1], "negative_outlier_factor_", None) if self.decision == "lof" else None
-        scores = self.forest_.score_samples(features) if scores is None else scores
+        if self.decision == "lof":
+            scores = self.forest_[-1].negative_outlier_factor_
+        else:
+            scores = self.forest_.score_samples(features)
         self.offset_ = float(np.quantile(scores, self.contamination))
 
     # --- deciding ------------------------------------------------------------------------------------------
@@ -146,19 +152,20 @@ class RadarDetector(Pretrained, ImageDetector):
         return self.forest_.score_samples(self._decided_on(features)) if len(features) else np.empty(0)
 
     def inspect(self, images: Iterable) -> Iterator[dict]:
-        """For each image, from one U-Net call: `image`, `noise_map`, `sobel`, `anomaly_map`, `mask`, `features`,
-        `score`, `normal`. Memory does not grow with the number of images."""
+        """For each image, from one U-Net call: `image`, `noise_map`, `sobel`, `anomaly_map`, `mask`,
+        `features`, `score`, `normal`. Memory does not grow with the number of images."""
         for batch, noise in self._noise_maps(images):
             sobel = self._sobel(noise)
             smooth = self._smooth(sobel)
             features = self._extract(self._inner(sobel))
             scores = self.forest_.score_samples(self._decided_on(features))
             for index, image in enumerate(batch):
-                yield {"image": image, "noise_map": noise[index], "sobel": sobel[index], "anomaly_map": smooth[index],
-                       "mask": smooth[index] > self.pixel_threshold_, "features": features[index],
-                       "score": float(scores[index]), "normal": bool(scores[index] >= self.offset_)}
+                yield {"image": image, "noise_map": noise[index], "sobel": sobel[index],
+                       "anomaly_map": smooth[index], "mask": smooth[index] > self.pixel_threshold_,
+                       "features": features[index], "score": float(scores[index]),
+                       "normal": bool(scores[index] >= self.offset_)}
 
-    # --- the parts: what a variant changes -------------------------------------------------------------------
+    # --- the parts: what a variant changes -----------------------------------------------------------------
 
     @property
     def smallest_side(self) -> int:
@@ -169,13 +176,13 @@ class RadarDetector(Pretrained, ImageDetector):
         return self.training or TrainingConfig(seed=self.random_state)
 
     def _check_arguments(self) -> None:
-        check_arguments(self, LIMITS, {"reading": READINGS, "decision": DECISIONS, "blur": KERNELS, "sobel": KERNELS[1:]})
+        check_arguments(self, LIMITS, CHOICES)
 
     def _timesteps(self) -> tuple[int, ...]:
         return (self.timestep,)
 
     def _noise_maps(self, images: Iterable) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
-        """Batches of images of one size, with their noise maps `(N, C, H, W)`; several timesteps are further channels."""
+        """Batches of images of one size and their noise maps `(N, C, H, W)`; timesteps are channels."""
         for batch in self._batches(images):
             x0 = torch.stack([to_tensor(image) for image in batch]).to(self.unet_.device)
             maps = [noise_map(self._eps_theta(x0), x0, timestep, self.reading, self._noise(x0))
@@ -214,12 +221,13 @@ class RadarDetector(Pretrained, ImageDetector):
     def _one_class_model(self, points: int):
         return one_class_model(self.decision, self.contamination, self.random_state, points)
 
-    # --- saving: see Pretrained -------------------------------------------------------------------------------
+    # --- saving: see Pretrained ----------------------------------------------------------------------------
 
     def _state(self) -> tuple[dict, dict[str, np.ndarray]]:
         """Settings and arrays from which `_restore` makes the same detector; the forest is fitted again."""
         check_is_fitted(self, "forest_")
-        settings = {name: value for name, value in self.get_params(deep=False).items() if name not in ("unet", "training")}
+        settings = self.get_params(deep=False)
+        del settings["unet"], settings["training"]
         settings |= {"patch_size": self.smallest_side, "pixel_threshold": self.pixel_threshold_}
         return settings, {"features": self.calibration_features_}
 
@@ -229,7 +237,8 @@ class RadarDetector(Pretrained, ImageDetector):
         threshold = settings.pop("pixel_threshold")
         detector = cls(**settings, unet=unet)
         detector._check_arguments()
-        detector.unet_, detector.channels_, detector.pixel_threshold_ = unet, image_channels(unet), float(threshold)
+        detector.unet_, detector.channels_ = unet, image_channels(unet)
+        detector.pixel_threshold_ = float(threshold)
         detector.calibration_features_ = arrays.pop("features")
         detector._fit_forest()
         return detector
@@ -240,5 +249,6 @@ def _views(sobel_map: np.ndarray, crops: int, rng: np.random.Generator) -> Itera
     yield sobel_map
     for _ in range(crops - 1):
         height, width = (ceil(side * rng.uniform(0.7, 1)) for side in sobel_map.shape)
-        row, column = rng.integers(sobel_map.shape[0] - height + 1), rng.integers(sobel_map.shape[1] - width + 1)
+        row = rng.integers(sobel_map.shape[0] - height + 1)
+        column = rng.integers(sobel_map.shape[1] - width + 1)
         yield sobel_map[row:row + height, column:column + width]

@@ -19,8 +19,9 @@ def make_scheduler(steps: int = 1000) -> DDPMScheduler:
     return DDPMScheduler(num_train_timesteps=steps, beta_schedule="linear")
 
 
-def add_noise(x0: torch.Tensor, eps: torch.Tensor, timestep: int | torch.Tensor, alphas_cumprod: torch.Tensor) -> torch.Tensor:
-    """Forward step, paper eq. 1: `x_t = sqrt(a_t) x0 + sqrt(1 - a_t) eps`; shapes `(N, C, H, W)`, t `()` or `(N,)`."""
+def add_noise(x0: torch.Tensor, eps: torch.Tensor, timestep: int | torch.Tensor,
+              alphas_cumprod: torch.Tensor) -> torch.Tensor:
+    """Forward step, paper eq. 1: `x_t = sqrt(a_t) x0 + sqrt(1 - a_t) eps`, `(N, C, H, W)`; t may be `(N,)`."""
     a_t = alphas_cumprod.to(x0.device)[timestep]
     a_t = a_t.reshape(-1, 1, 1, 1) if a_t.ndim else a_t
     return a_t.sqrt() * x0 + (1 - a_t).sqrt() * eps
@@ -33,12 +34,13 @@ def diffusion_loss(unet: UNet2DModel, x0: torch.Tensor, eps: torch.Tensor, t: to
     return F.mse_loss(predict_noise(unet, x_t, t).float(), eps)
 
 
-def reverse_step(x_t: torch.Tensor, eps_theta: torch.Tensor, t: int, previous: int, alphas_cumprod: torch.Tensor,
-                 eta: float = 0.0, generator: torch.Generator | None = None, draw: Callable = torch.randn) -> torch.Tensor:
+def reverse_step(x_t: torch.Tensor, eps_theta: torch.Tensor, t: int, previous: int,
+                 alphas_cumprod: torch.Tensor, eta: float = 0.0, generator: torch.Generator | None = None,
+                 draw: Callable = torch.randn) -> torch.Tensor:
     """One step back from t to `previous` < t (DDIM, Song et al. 2021, eq. 12); -1 stands for the clean image.
 
-    `eta=0` is DDIM, deterministic; `eta=1` with `previous = t - 1` is DDPM with the posterior variance, and `draw`
-    makes its noise, called as `torch.randn(shape, generator=generator)`.
+    `eta=0` is DDIM, deterministic; `eta=1` with `previous = t - 1` is DDPM with the posterior variance, and
+    `draw` makes its noise, called as `torch.randn(shape, generator=generator)`.
     """
     a_t, a_previous = alphas_cumprod[t], alphas_cumprod[previous] if previous >= 0 else torch.tensor(1.0)
     x0 = ((x_t - (1 - a_t).sqrt() * eps_theta) / a_t.sqrt()).clamp(-1, 1)

@@ -1,4 +1,4 @@
-"""From a noise map to two numbers: blur, Sobel magnitude, global norm and local norm (paper section 3, slide 9)."""
+"""From a noise map to two numbers: blur, Sobel, global norm and local norm (paper section 3, slide 9)."""
 
 import numpy as np
 from scipy import ndimage
@@ -9,7 +9,7 @@ KERNELS = (1, 3, 5, 7)
 
 
 def blur(noise_maps: np.ndarray, kernel: int = 5) -> np.ndarray:
-    """Gaussian blur of maps `(N, C, H, W)` with a kernel of so many pixels a side (slide 9); 1 leaves them as they are."""
+    """Gaussian blur of maps `(N, C, H, W)`; `kernel`: its side in pixels (slide 9), 1 for none."""
     weights = blur_weights(kernel)
     return _correlate(noise_maps, weights, weights) if kernel > 1 else noise_maps
 
@@ -55,8 +55,8 @@ def _correlate(maps: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.nda
 def global_norm(maps: np.ndarray) -> np.ndarray:
     """L2 norm of each map `(N, H, W)`, divided by the root of its number of pixels; `(N,)`.
 
-    The paper takes the plain L2 norm. The divisor is the same for all images of one size, so nothing changes there,
-    and images of different sizes become comparable.
+    The paper takes the plain L2 norm. The divisor is the same for all images of one size, so nothing changes
+    there, and images of different sizes become comparable.
     """
     return np.sqrt(np.mean(np.square(maps, dtype=np.float64), axis=(1, 2)))
 
@@ -65,7 +65,8 @@ def window_norms(maps: np.ndarray, window: int, step: int = 1) -> np.ndarray:
     """L2 norm of the `window` x `window` windows that lie inside each map, one every `step` pixels.
 
     Args:
-        maps: `(N, H, W)`; window: side in pixels; step: from one window to the next; the last is flush with the edge.
+        maps: `(N, H, W)`.
+        window: side in pixels; step: from one window to the next. The last one is flush with the edge.
 
     Returns:
         `(N, rows, columns)`, each divided by `window`, so in the unit of `global_norm`.

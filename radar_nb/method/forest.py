@@ -1,4 +1,4 @@
-"""From features to a decision: Isolation Forest (the abstract) or local outlier factor (slide 9), both of scikit-learn."""
+"""From features to a decision: Isolation Forest (the abstract) or local outlier factor (slide 9)."""
 
 from functools import cached_property
 
@@ -14,9 +14,10 @@ DECISIONS = ("isolation_forest", "lof")
 
 
 def one_class_model(decision: str, contamination: float, seed: int, points: int) -> OutlierMixin:
-    """An unfitted model of `DECISIONS`; fitted on `points` normal points, it calls `contamination` of them anomalous.
+    """An unfitted model of `DECISIONS`, for `points` normal points, `contamination` of them called anomalous.
 
-    The local outlier factor (Breunig et al. 2000) compares distances, so both features are scaled to one variance.
+    The local outlier factor (Breunig et al. 2000) compares distances, so both features are scaled to one
+    variance.
     """
     if decision == "lof":
         neighbours = LocalOutlierFactor(min(20, points - 1), novelty=True, contamination=contamination)
@@ -27,17 +28,19 @@ def one_class_model(decision: str, contamination: float, seed: int, points: int)
 class QuickIsolationForest(IsolationForest):
     """An `IsolationForest` with the same scores in a hundredth of the time for a few points.
 
-    scikit-learn visits one tree after another. That costs a tenth of a millisecond each, however few the points: as much
-    as the U-Net. Here all points go down all trees together, a level at a time (Liu et al. 2008, equations 1 and 2).
+    scikit-learn visits one tree after another. That costs a tenth of a millisecond each, however few the
+    points: as much as the U-Net. Here all points go down all trees together, a level at a time (Liu, Ting
+    and Zhou 2008, equations 1 and 2).
     """
 
-    def fit(self, X: np.ndarray, y: object = None, sample_weight: np.ndarray | None = None) -> "QuickIsolationForest":
+    def fit(self, X: np.ndarray, y: object = None,
+            sample_weight: np.ndarray | None = None) -> "QuickIsolationForest":
         """As scikit-learn's."""
         self.__dict__.pop("_nodes", None)
         return super().fit(X, y, sample_weight)
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
-        """`(N, features)` to `(N,)`: higher is more normal, from -1 to 0. Few trees at a time, so that memory stays small."""
+        """`(N, features)` to `(N,)`: higher is more normal, from -1 to 0."""
         check_is_fitted(self)
         points = np.asarray(X, np.float32)
         if points.ndim != 2 or points.shape[1] != self.n_features_in_ or not np.isfinite(points).all():
@@ -55,18 +58,20 @@ class QuickIsolationForest(IsolationForest):
 
     @cached_property
     def _nodes(self) -> tuple:
-        """All nodes of all trees in one array each; of a leaf, `length` is its depth and the expected rest of the path."""
+        """All nodes of all trees in one array each. A leaf's `length` is its depth and the expected rest."""
         columns, roots, count, deepest = [], [], 0, 0
         for estimator, features in zip(self.estimators_, self.estimators_features_, strict=True):
             tree = estimator.tree_
             leaf, own = tree.children_left < 0, np.arange(tree.node_count)
             depth = tree.compute_node_depths() - 1
             columns.append((np.where(leaf, 0, features[tree.feature * ~leaf]), tree.threshold,
-                            np.where(leaf, own, tree.children_left) + count, np.where(leaf, own, tree.children_right) + count,
+                            np.where(leaf, own, tree.children_left) + count,
+                            np.where(leaf, own, tree.children_right) + count,
                             depth + _average_path_length(tree.n_node_samples)))
             roots.append(count)
             count, deepest = count + tree.node_count, max(deepest, depth.max())
-        return *(np.concatenate(column) for column in zip(*columns, strict=True)), int(deepest), np.array(roots)
+        joined = [np.concatenate(column) for column in zip(*columns, strict=True)]
+        return *joined, int(deepest), np.array(roots)
 
 
 def _average_path_length(samples: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The noise map of RADAR (paper Fig. 1 and 4, eq. 3): one forward step, one call of the U-Net, no reconstruction.
+"""The noise map of RADAR (paper Fig. 1 and 4, eq. 3): one forward step, one U-Net call, no reconstruction.
 
 Also the statistics that tell a Gaussian noise map from a non-Gaussian one.
 """
@@ -16,7 +16,7 @@ from radar_nb.method.tiles import map_in_tiles
 from radar_nb.method.unet import grid_size, predict_noise
 
 READINGS = ("predicted", "residual", "noise_free")
-HALO = 24  # pixels beyond the middle of what tiles share: 8 leave no seam, 24 keep the extra work below 1.3 times
+HALO = 24  # half of the pixels that tiles share: 8 leave no seam, 24 keep the work below 1.3 times
 NoisePredictor = Callable[[torch.Tensor, int], torch.Tensor]
 
 
@@ -26,11 +26,13 @@ def noise_map(eps_theta: NoisePredictor, x0: torch.Tensor, timestep: int, readin
     """The noise that the network sees in images, one call each (paper Fig. 1 and 4, slide 9).
 
     Args:
-        eps_theta: `eps_theta(x, t)`, shaped as `x`: `whole_image(unet)`, `in_patches(unet, ...)`, `in_tiles(unet, ...)`.
+        eps_theta: `eps_theta(x, t)`, shaped as `x`: `whole_image(unet)`, `in_patches(unet, ...)`,
+            `in_tiles(unet, ...)`.
         x0: clean images `(N, C, H, W)` in [-1, 1].
         timestep: the one `t` at which the network is called.
-        reading: `predicted` is `eps_theta(x_t, t)`, the paper's; `residual` is `eps_theta(x_t, t) - eps`; `noise_free`
-            is `eps_theta(x0, t)`: the network is told that there is noise of level t, and there is none.
+        reading: `predicted` is `eps_theta(x_t, t)`, the paper's; `residual` is `eps_theta(x_t, t) - eps`;
+            `noise_free` is `eps_theta(x0, t)`: the network is told that there is noise of level t, and there
+            is none.
         eps: the noise that the first two readings add, shaped as `x0`.
 
     Returns:
@@ -71,27 +73,32 @@ def in_patches(unet: UNet2DModel, patch_size: int, stride: int, batch_size: int 
 
 
 def in_tiles(unet: UNet2DModel, tile: int, halo: int = HALO) -> NoisePredictor:
-    """Images with a longer side than `tile` pixels go through in overlapping tiles: memory is bounded, time linear.
+    """Larger images go through in tiles of at most `tile` pixels a side: memory is bounded, time linear.
 
-    Neighbouring tiles share `2 * halo` pixels, over which one fades into the other. Tiles are not the whole image: group
-    norm and attention see all that goes in, so calibrate on images of the size that is scored. On normal images of
-    `printed` (released U-Net; 1024 pixels a side and tile=512, or half of both) the maps differ by 20 % RMS, their
-    Sobel maps by 11 %, the global norm by at most 1 %, the local one by 2 % in the mean and at most 6 % (between
-    images: 2 % and 4 %). No seam: Sobel energy at the edges of tiles is as elsewhere to 5 %; without a halo 30 % more.
+    Neighbouring tiles share `2 * halo` pixels, over which one fades into the other. Tiles are not the whole
+    image: group norm and attention see all that goes in, so calibrate on images of the size that is scored.
+    On normal images of `printed` (released U-Net; 1024 pixels a side and tile=512, or half of both) the maps
+    differ by 20 % RMS, their Sobel maps by 11 %, the global norm by at most 1 %, the local one by 2 % in the
+    mean and at most 6 % (between images: 2 % and 4 %). No seam: Sobel energy at the edges of tiles is
+    as elsewhere to 5 %; without a halo 30 % more.
 
     Raises:
         ValueError: in the call, where the tile is too small for its halo.
     """
-    return lambda x, timestep: map_in_tiles(lambda part: predict_noise(unet, part, timestep), x, tile, 2 * halo,
-                                            grid_size(unet))
+    def eps_theta(x: torch.Tensor, timestep: int) -> torch.Tensor:
+        grid = grid_size(unet)
+        return map_in_tiles(lambda part: predict_noise(unet, part, timestep), x, tile, 2 * halo, grid)
+
+    return eps_theta
 
 
 def gaussian_statistics(noise_map: np.ndarray) -> dict[str, float]:
     """How far the values of one noise map are from a Gaussian of the same mean and deviation (paper Fig. 4).
 
     Returns:
-        `std`; `skewness` and `excess_kurtosis` (0 for a Gaussian); `ks_distance`, the largest gap between the two
-        distribution functions (0 to 1); `correlation` of horizontally neighbouring values (0 for white noise).
+        `std`; `skewness` and `excess_kurtosis` (0 for a Gaussian); `ks_distance`, the largest gap between the
+        two distribution functions (0 to 1); `correlation` of horizontally neighbouring values (0 for white
+        noise).
     """
     rows = np.asarray(noise_map, np.float64).reshape(-1, noise_map.shape[-1])
     values = rows.ravel()
@@ -105,8 +112,9 @@ def patch_normality(noise_map: np.ndarray, patch: int = 32, spacing: int = 2) ->
     """Test each patch of a noise map for normality (paper Fig. 4): D'Agostino and Pearson's K2.
 
     Args:
-        noise_map: `(H, W)`; patch: side of the patches, which do not overlap; spacing: only every so many-th pixel in
-            each direction is used, since neighbours are correlated and the test takes its values for independent.
+        noise_map: `(H, W)`; patch: side of the patches, which do not overlap; spacing: only every so many-th
+            pixel in each direction is used, since neighbours are correlated and the test takes its values for
+            independent.
 
     Returns:
         for each patch `row`, `column`, the statistic `k2`, its `p_value`, and `excess_kurtosis`.
@@ -114,7 +122,7 @@ def patch_normality(noise_map: np.ndarray, patch: int = 32, spacing: int = 2) ->
     results = []
     for row in range(0, noise_map.shape[0] - patch + 1, patch):
         for column in range(0, noise_map.shape[1] - patch + 1, patch):
-            values = noise_map[row:row + patch:spacing, column:column + patch:spacing].ravel().astype(np.float64)
+            values = noise_map[row:row + patch:spacing, column:column + patch:spacing].ravel().astype(float)
             k2, p_value = stats.normaltest(values)
             results.append({"row": row, "column": column, "k2": float(k2), "p_value": float(p_value),
                             "excess_kurtosis": float(stats.kurtosis(values))})

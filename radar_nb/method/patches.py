@@ -7,15 +7,17 @@ import torch
 
 
 def patch_starts(length: int, size: int, stride: int) -> list[int]:
-    """Where patches start along one side: every `stride` pixels, and one flush with the end so that all is covered.
+    """Where patches start along one side: every `stride` pixels, and one flush with the end.
 
     Raises:
         ValueError: `size` is larger than `length`, or `stride` is not between 1 and `size`.
     """
     if not 1 <= size <= length:
-        raise ValueError(f"size={size}: a patch must fit into {length} pixels; use a smaller patch or larger images")
+        raise ValueError(f"size={size}: a patch must fit into {length} pixels; "
+                         "use a smaller patch or larger images")
     if not 1 <= stride <= size:
-        raise ValueError(f"stride={stride}: choose 1 to {size} (the patch size), or pixels between patches are lost")
+        raise ValueError(f"stride={stride}: choose 1 to {size} (the patch size), "
+                         "or pixels between patches are lost")
     starts = list(range(0, length - size + 1, stride))
     return starts if starts[-1] == length - size else [*starts, length - size]
 
@@ -32,10 +34,11 @@ def merge_patches(patches: torch.Tensor, height: int, width: int, stride: int) -
     `merge_patches(cut_patches(x, size, stride), *x.shape[-2:], stride)` is `x`. Raises as `patch_starts`.
     """
     size = patches.shape[-1]
-    rows, columns = (torch.tensor(patch_starts(side, size, stride), device=patches.device) for side in (height, width))
+    rows, columns = (torch.tensor(patch_starts(side, size, stride), device=patches.device)
+                     for side in (height, width))
     grid = patches.unflatten(1, (len(rows), len(columns)))
-    # The k-th columns of all patches of a row lie in different columns of the image, so one addition places them all:
-    # `size` additions for the columns, then `size` for the rows, however many patches there are.
+    # The k-th columns of all patches of a row lie in different columns of the image, so one addition places
+    # them all: `size` additions for the columns, then `size` for the rows, however many patches there are.
     strips = patches.new_zeros(*grid.shape[:2], *grid.shape[3:5], width)
     for k in range(size):
         strips[..., columns + k] += grid[..., k].movedim(2, -1)
@@ -48,12 +51,13 @@ def merge_patches(patches: torch.Tensor, height: int, width: int, stride: int) -
     return total / (down[:, None] * across)
 
 
-def random_patches(images: Sequence[torch.Tensor] | torch.Tensor, size: int, count: int, generator: torch.Generator) -> torch.Tensor:
+def random_patches(images: Sequence[torch.Tensor] | torch.Tensor, size: int, count: int,
+                   generator: torch.Generator) -> torch.Tensor:
     """Cut `count` patches at random places of random images (paper Fig. 3).
 
     Args:
-        images: tensors `(C, H, W)` of any sizes, each at least `size` high and wide; or images of one size as one tensor
-            `(N, C, H, W)`: the same patches, cut in one call.
+        images: tensors `(C, H, W)` of any sizes, each at least `size` high and wide; or images of one size as
+            one tensor `(N, C, H, W)`: the same patches, cut in one call.
         generator: the draw depends on its state alone.
 
     Returns:
@@ -68,8 +72,9 @@ def random_patches(images: Sequence[torch.Tensor] | torch.Tensor, size: int, cou
         height, width = images[number].shape[1:]
         places.append((number, draw(height - size + 1), draw(width - size + 1)))
     if isinstance(images, torch.Tensor):
-        # NumPy's gather is twice as fast as torch's here, and starts no threads: training draws beside a step that has them all.
+        # NumPy's gather is twice as fast as torch's here, and starts no threads: training draws beside a step
+        # that has them all.
         windows = np.lib.stride_tricks.sliding_window_view(images.numpy(), (size, size), axis=(2, 3))
         numbers, rows, columns = np.array(places).T
         return torch.from_numpy(windows[numbers, :, rows, columns])
-    return torch.stack([images[number][:, row:row + size, column:column + size] for number, row, column in places])
+    return torch.stack([images[n][:, row:row + size, column:column + size] for n, row, column in places])

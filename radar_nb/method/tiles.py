@@ -7,17 +7,18 @@ import torch
 
 
 def tile_spans(length: int, tile: int, overlap: int, grid: int = 1) -> list[tuple[int, int]]:
-    """Cut one side into as few spans `(start, end)` of at most `tile` pixels as will do, all of nearly one length.
+    """Cut one side into as few spans `(start, end)` of at most `tile` pixels as possible, nearly equal.
 
-    Neighbours share at least `overlap` pixels. Each start is a multiple of `grid`, so that a network that halves the resolution
-    samples a tile at the pixels at which it would sample the whole image.
+    Neighbours share at least `overlap` pixels. Each start is a multiple of `grid`, so that a network that
+    halves the resolution samples a tile at the pixels at which it would sample the whole image.
 
     Raises:
         ValueError: `tile`, in whole grid steps, is not longer than the overlap.
     """
     if length <= tile:
         return [(0, length)]
-    steps, most, shared = ceil(length / grid), tile // grid, ceil(overlap / grid)  # from here on, all in grid steps
+    # From here on, all in grid steps.
+    steps, most, shared = ceil(length / grid), tile // grid, ceil(overlap / grid)
     if most <= shared:
         raise ValueError(f"tile={tile}: choose more than the overlap of {overlap} pixels, by at least {grid}")
     count = ceil((steps - shared) / (most - shared))
@@ -27,7 +28,7 @@ def tile_spans(length: int, tile: int, overlap: int, grid: int = 1) -> list[tupl
 
 
 def tile_weights(spans: list[tuple[int, int]]) -> list[torch.Tensor]:
-    """How much each pixel of each span counts: ramps up and down over what it shares with its neighbours, 1 between; sums to 1."""
+    """How much each pixel of each span counts: ramps over what neighbours share, 1 between; the sum is 1."""
     length = spans[-1][1]
     weights = torch.zeros(len(spans), length, dtype=torch.float64)
     for index, (start, end) in enumerate(spans):
@@ -39,11 +40,12 @@ def tile_weights(spans: list[tuple[int, int]]) -> list[torch.Tensor]:
     return [weights[index, start:end].float() for index, (start, end) in enumerate(spans)]
 
 
-def map_in_tiles(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, tile: int, overlap: int,
-                 grid: int = 1) -> torch.Tensor:
-    """`function(images)`, shaped as `images` `(N, C, H, W)`, computed on one tile after the other; see `tile_spans`.
+def map_in_tiles(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, tile: int,
+                 overlap: int, grid: int = 1) -> torch.Tensor:
+    """`function(images)`, shaped as `images` `(N, C, H, W)`, one tile after the other; see `tile_spans`.
 
-    What it gives for the pixels that tiles share is blended by linear ramps. Images that fit into one tile are not cut.
+    What it gives for the pixels that tiles share is blended by linear ramps. Images that fit into one tile
+    are not cut.
     """
     rows, columns = (tile_spans(length, tile, overlap, grid) for length in images.shape[-2:])
     if len(rows) == len(columns) == 1:

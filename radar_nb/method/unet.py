@@ -8,13 +8,15 @@ from diffusers import UNet2DModel
 from torch.nn import functional as F
 
 
-def build_unet(channels: int = 1, fold: int = 2, widths: Sequence[int] = (32, 64, 64), attention: bool = True) -> UNet2DModel:
+def build_unet(channels: int = 1, fold: int = 2, widths: Sequence[int] = (32, 64, 64),
+               attention: bool = True) -> UNet2DModel:
     """An attention U-Net for noise prediction (paper Fig. 5): a plain `diffusers.UNet2DModel`.
 
     Args:
         channels: 1 for grey images, 3 for RGB.
-        fold: `fold` x `fold` pixels enter as one position with more channels (`pixel_unshuffle`): 1 is the plain
-            U-Net, 2 costs a quarter. White noise stays white noise under folding, so the loss is the same.
+        fold: `fold` x `fold` pixels enter as one position with more channels (`pixel_unshuffle`): 1 is the
+            plain U-Net, 2 costs a quarter. White noise stays white noise under folding, so the loss is the
+            same.
         widths: channels of each resolution; each level after the first halves the resolution.
         attention: self-attention at the lowest resolution, or not (for the ablation).
 
@@ -33,7 +35,7 @@ def build_unet(channels: int = 1, fold: int = 2, widths: Sequence[int] = (32, 64
 
 
 def image_channels(unet: UNet2DModel) -> int:
-    """1 if the U-Net works on grey images, 3 if on RGB: `in_channels` is that times the square of the fold."""
+    """1 for grey images, 3 for RGB: the U-Net's `in_channels` is that times the square of the fold."""
     return 3 if _config(unet).in_channels % 3 == 0 else 1
 
 
@@ -43,7 +45,7 @@ def fold_factor(unet: UNet2DModel) -> int:
 
 
 def _config(unet: torch.nn.Module):
-    return getattr(unet, "module", unet).config  # with several processes, the U-Net sits in a wrapper's `module`
+    return getattr(unet, "module", unet).config  # with several processes it sits in a wrapper
 
 
 def grid_size(unet: UNet2DModel) -> int:
@@ -52,7 +54,7 @@ def grid_size(unet: UNet2DModel) -> int:
 
 
 def predict_noise(unet: UNet2DModel, x: torch.Tensor, timestep: int | torch.Tensor) -> torch.Tensor:
-    """`eps_theta(x, t)` for images of any size: pad by reflection to the U-Net's grid, fold, predict, unfold, crop.
+    """`eps_theta(x, t)` for images of any size: pad to the U-Net's grid, fold, predict, unfold, crop.
 
     Args:
         x: `(N, C, H, W)`; timestep: one for all, or `(N,)`.

@@ -1,4 +1,4 @@
-"""Saving and loading a detector: a diffusers model folder with `detector.json` and `calibration.safetensors` beside it."""
+"""Saving and loading a detector: a diffusers model folder with two more files beside the U-Net's."""
 
 import json
 from pathlib import Path
@@ -13,16 +13,16 @@ from radar_nb.storage.untrusted import check_values, read_json, read_tensors
 SETTINGS, CALIBRATION = "detector.json", "calibration.safetensors"
 # What a folder that was written before these settings existed stands for.
 EARLIER = {"blur": 1, "sobel": 3, "window_step": 1}
-# Settings of earlier folders that are options of `beyond.detector.VariantDetector` now, as the paper's recipe has them.
+# Options of `beyond.detector.VariantDetector` that earlier folders name too, as the paper's recipe has them.
 PLAIN = {"map_kind": "sobel", "standardise": False, "local_quantile": 1.0, "one_sided": False, "border": 0}
 
 
 class Pretrained:
     """Adds `save_pretrained` and `from_pretrained` to a detector that has two hooks.
 
-    `_state()` gives its settings (for JSON) and its arrays; the class method `_restore(settings, arrays, unet)` makes the
-    same detector of them, and takes out of `arrays` what belongs to it. The forest is not saved. It is fitted again, from
-    the same features and seed. Nothing here is a pickle.
+    `_state()` gives its settings (for JSON) and its arrays; the class method `_restore(settings, arrays,
+    unet)` makes the same detector of them, and takes out of `arrays` what belongs to it. The forest is not
+    saved. It is fitted again, from the same features and seed. Nothing here is a pickle.
     """
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -34,19 +34,22 @@ class Pretrained:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Pretrained":
-        """Load what `save_pretrained` wrote. Nothing in the folder is trusted, see `load_unet`. The detector must answer.
+        """Load what `save_pretrained` wrote. Nothing in the folder is trusted, see `load_unet`. The detector
+        must answer.
 
         Raises:
-            InputError: the folder does not hold a detector, holds one with options that this class does not have, or it
-                is damaged.
+            InputError: the folder does not hold a detector, holds one with options that this class does not
+                have, or it is damaged.
         """
         folder = Path(folder)
         try:
             settings = _upgraded(cls, read_json(folder / SETTINGS))
-            defaults = {name: value for name, value in cls().get_params(deep=False).items() if name not in ("unet", "training")}
-            check_values(folder / SETTINGS, settings, defaults | {"patch_size": 32, "pixel_threshold": 0.0, "tile": None})
+            known = cls().get_params(deep=False) | {"patch_size": 32, "pixel_threshold": 0.0, "tile": None}
+            del known["unet"], known["training"]
+            check_values(folder / SETTINGS, settings, known)
             arrays = {name: tensor.numpy() for name, tensor in read_tensors(folder / CALIBRATION).items()}
-            settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+            settings = {name: tuple(value) if isinstance(value, list) else value
+                        for name, value in settings.items()}
             detector = cls._restore(settings, arrays, load_unet(folder))
             if arrays:
                 raise InputError(f"{CALIBRATION}: {min(arrays)[:80]!r} does not belong there")
@@ -58,7 +61,7 @@ class Pretrained:
 
 
 def needs_options(folder: str | Path) -> bool:
-    """True where a folder's detector has options beyond the paper's recipe; False too where it cannot be told."""
+    """True where a folder's detector has options beyond the paper; False too where nobody can tell."""
     try:
         settings = read_json(Path(folder) / SETTINGS)
     except InputError:  # from_pretrained says what is wrong
@@ -75,14 +78,16 @@ def _upgraded(cls: type, settings: dict) -> dict:
 
     Raises InputError where the class cannot be as the folder says.
     """
-    settings = EARLIER | {name: value for name, value in settings.items() if name not in ("detector", "engine")}
+    settings = EARLIER | settings
+    settings.pop("detector", None), settings.pop("engine", None)
     taken = cls().get_params(deep=False)
     for name in [name for name in settings if name not in taken]:
         fixed = PLAIN.get(name, getattr(cls, name, None))
         if settings[name] == fixed and fixed is not None:
             del settings[name]
         elif name in PLAIN or fixed is not None:
-            raise InputError(f"{name}={settings[name]!r} is beyond the paper's recipe: radar_nb.load_detector loads it")
+            raise InputError(f"{name}={settings[name]!r} is beyond the paper's recipe: "
+                             "radar_nb.load_detector loads it")
     return settings
 
 
