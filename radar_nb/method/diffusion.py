@@ -21,7 +21,7 @@ def make_scheduler(steps: int = 1000) -> DDPMScheduler:
 
 def add_noise(x0: torch.Tensor, eps: torch.Tensor, timestep: int | torch.Tensor,
               alphas_cumprod: torch.Tensor) -> torch.Tensor:
-    """Forward step, paper eq. 1: `x_t = sqrt(a_t) x0 + sqrt(1 - a_t) eps`, `(N, C, H, W)`; t may be `(N,)`."""
+    """Forward step, paper eq. 1: `x_t = sqrt(a_t) x0 + sqrt(1 - a_t) eps` `(N, C, H, W)`; t may be `(N,)`."""
     a_t = alphas_cumprod.to(x0.device)[timestep]
     a_t = a_t.reshape(-1, 1, 1, 1) if a_t.ndim else a_t
     return a_t.sqrt() * x0 + (1 - a_t).sqrt() * eps
