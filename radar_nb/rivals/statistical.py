@@ -16,7 +16,7 @@ from radar_nb.method.patches import patch_starts
 from radar_nb.rivals.base import Rival
 
 
-def _grey(images: np.ndarray) -> np.ndarray:
+def grey(images: np.ndarray) -> np.ndarray:
     """`(N, H, W)` or `(N, H, W, 3)` to `(N, H, W)`, the mean of the colours; uint8 to [0, 1]."""
     scaled = images / np.float32(255) if images.dtype == np.uint8 else images
     return (scaled if scaled.ndim == 3 else scaled.mean(axis=3)).astype(np.float32)
@@ -62,7 +62,7 @@ class PcaReconstruction(Rival):
     def _learn(self, images: list[np.ndarray]) -> None:
         rng = np.random.default_rng(self.random_state)
         share = max(1, 20_000 // len(images))
-        patches = [rng.choice(self._patches(_grey(image[None]), 1)[0], share) for image in images]
+        patches = [rng.choice(self._patches(grey(image[None]), 1)[0], share) for image in images]
         patches = np.concatenate(patches)
         self.pca_ = PCA(self.variance, random_state=self.random_state).fit(patches)
         self.limits_ = np.quantile(self.statistics(patches), self.limit, axis=0)
@@ -82,12 +82,29 @@ class PcaReconstruction(Rival):
         return np.stack([t2, np.maximum(q, 0)], axis=1)
 
     def _measure(self, images: np.ndarray) -> tuple[np.ndarray, None]:
-        images = _grey(images)
+        images = grey(images)
         rows, columns = (patch_starts(length, self.patch, self.stride) for length in images.shape[1:])
         patches = self._patches(images, self.stride)
         ratios = (self.statistics(patches.reshape(-1, patches.shape[-1])) / self.limits_).max(axis=1)
         ratios = ratios.reshape(len(images), len(rows), len(columns))
         return _spread(ratios, rows, columns, self.patch, images.shape[1:]), None
+
+
+def causal_neighbours(image: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels above and to the left of each pixel of `(H, W)` that has them all.
+
+    Returns:
+        neighbours `(P, K)`, and the pixels `(P,)`, row by row; P is `(H - reach) * (W - 2 * reach)`.
+    """
+    width = 2 * reach + 1
+    views = sliding_window_view(image, (reach + 1, width)).reshape(-1, (reach + 1) * width)
+    earlier = reach * width + reach  # rows above, then pixels to the left; next comes the pixel
+    return views[:, :earlier], views[:, earlier]
+
+
+def to_whole_image(values: np.ndarray, reach: int) -> np.ndarray:
+    """A map of the pixels that have all neighbours, continued to the image's edges."""
+    return np.pad(values, ((reach, 0), (reach, reach)), mode="edge")
 
 
 class CausalResidual(Rival):
@@ -118,7 +135,7 @@ class CausalResidual(Rival):
         rng = np.random.default_rng(self.random_state)
         pairs = []
         for image in images:
-            neighbours, pixels = self._neighbours(_grey(image[None])[0])
+            neighbours, pixels = causal_neighbours(grey(image[None])[0], self.reach)
             chosen = rng.choice(len(pixels), min(len(pixels), self.samples // len(images) + 1), replace=False)
             pairs.append((neighbours[chosen], pixels[chosen]))
         half = len(pairs) // 2 or 1  # the residuals' distribution comes from images new to the regression
@@ -129,19 +146,11 @@ class CausalResidual(Rival):
         self.levels_ = (np.arange(20) + 0.5) / 20
         self.quantiles_ = np.quantile(np.concatenate(residuals), self.levels_)
         rest = images[half:half + 20] or images
-        values = [self._statistics(self._residuals(_grey(image[None])[0])).reshape(2, -1) for image in rest]
+        values = [self._statistics(self._residuals(grey(image[None])[0])).reshape(2, -1) for image in rest]
         self.limits_ = np.quantile(np.concatenate(values, axis=1), self.limit, axis=1)
 
-    def _neighbours(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Causal neighbourhood of every pixel that has a whole one, `(P, K)`, and those pixels, `(P,)`."""
-        reach = self.reach
-        width = 2 * reach + 1
-        views = sliding_window_view(image, (reach + 1, width)).reshape(-1, (reach + 1) * width)
-        causal = reach * width + reach  # rows above, then pixels to the left; next comes the pixel
-        return views[:, :causal], views[:, causal]
-
     def _residuals(self, image: np.ndarray) -> np.ndarray:
-        neighbours, pixels = self._neighbours(image)
+        neighbours, pixels = causal_neighbours(image, self.reach)
         residuals = pixels - self.regression_.predict(neighbours)
         return residuals.reshape(image.shape[0] - self.reach, image.shape[1] - 2 * self.reach)
 
@@ -163,9 +172,9 @@ class CausalResidual(Rival):
 
     def _measure(self, images: np.ndarray) -> tuple[np.ndarray, None]:
         maps = []
-        for image in _grey(images):
+        for image in grey(images):
             ratios = (self._statistics(self._residuals(image)) / self.limits_[:, None, None]).max(axis=0)
-            maps.append(np.pad(ratios, ((self.reach, 0), (self.reach, self.reach)), mode="edge"))
+            maps.append(to_whole_image(ratios, self.reach))
         return np.stack(maps), None
 
 
@@ -211,7 +220,7 @@ class TextureOneClassSvm(Rival):
 
     def _measure(self, images: np.ndarray) -> tuple[np.ndarray, None]:
         maps = []
-        for image in _grey(images):
+        for image in grey(images):
             features, rows, columns = self._features(image)
             values = -self.svm_.decision_function(features).reshape(1, len(rows), len(columns))
             maps.append(_spread(values, rows, columns, self.window, image.shape)[0])
@@ -219,4 +228,4 @@ class TextureOneClassSvm(Rival):
 
 
 def _grey_each(images: list[np.ndarray]) -> list[np.ndarray]:
-    return [_grey(image[None])[0] for image in images]
+    return [grey(image[None])[0] for image in images]

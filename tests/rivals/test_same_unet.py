@@ -113,8 +113,9 @@ def test_reconstruction_is_noise_and_back(released_unet, data):
 
 def test_a_reconstruction_is_compared_by_squares_or_absolutely(released_unet, data):
     x0 = torch.stack([to_tensor(image) for image in data.test[:2]])
-    rivals = [Reconstruction(released_unet, start=50, steps=2, difference=each) for each in ("squared", "absolute")]
-    squared, absolute = (rival.fit(data.calibrate[:4]) for rival in rivals)
+    squared, absolute = (
+        Reconstruction(released_unet, start=50, steps=2, difference=difference).fit(data.calibrate[:4])
+        for difference in ("squared", "absolute"))
     with torch.inference_mode():
         assert torch.allclose(squared._pixel_scores(x0), absolute._pixel_scores(x0) ** 2, atol=1e-6)
     assert not np.allclose(squared.score_samples(data.test[:2]), absolute.score_samples(data.test[:2]))

@@ -7,7 +7,13 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from radar_nb.data.named import load_dataset
-from radar_nb.rivals.statistical import CausalResidual, PcaReconstruction, TextureOneClassSvm
+from radar_nb.rivals.forest_clustering import ForestClustering
+from radar_nb.rivals.statistical import (
+    CausalResidual,
+    PcaReconstruction,
+    TextureOneClassSvm,
+    causal_neighbours,
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +27,7 @@ def texture(rng, side=64, smooth=1.2):
     return np.clip(0.5 + 0.15 * field / field.std(), 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", [PcaReconstruction, CausalResidual, TextureOneClassSvm])
+@pytest.mark.parametrize("kind", [PcaReconstruction, CausalResidual, TextureOneClassSvm, ForestClustering])
 def test_statistical_rivals_find_easy_defects(kind, data):
     rival = kind().fit(data.train, calibrate=data.calibrate)
     scores = -rival.score_samples(data.test)
@@ -45,7 +51,7 @@ def test_pca_statistics_equal_their_definitions(data):
 
 def test_the_causal_neighbourhood_holds_no_pixel_that_comes_later():
     image = np.arange(100, dtype=np.float32).reshape(10, 10)  # in raster order, so later is larger
-    neighbours, pixels = CausalResidual(reach=2)._neighbours(image)
+    neighbours, pixels = causal_neighbours(image, 2)
     assert neighbours.shape == ((10 - 2) * (10 - 4), 12) and (neighbours < pixels[:, None]).all()
     assert pixels[0] == image[2, 2] and set(neighbours[0]) == {*image[0, :5], *image[1, :5], *image[2, :2]}
 
