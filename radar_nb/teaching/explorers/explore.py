@@ -17,7 +17,7 @@ from scipy import stats
 from radar_nb.data.dataset import Dataset
 from radar_nb.method.detector import RadarDetector
 from radar_nb.method.diffusion import add_noise, make_scheduler, reverse_step
-from radar_nb.method.noise_map import READINGS, noise_map
+from radar_nb.method.noise_map import READINGS, noise_map, whole_image
 from radar_nb.method.unet import grid_size, predict_noise
 from radar_nb.method.noise_map import gaussian_statistics
 from radar_nb.figures import ACCENT, ANOMALOUS, NORMAL
@@ -205,21 +205,21 @@ def explore_noise_map(unet: UNet2DModel, images: Mapping[str, np.ndarray], seed:
     def draw(image, t, reading):
         x0 = to_tensor(images[image])[None]
         eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed))
-        map_ = noise_map(unet, x0, t, reading, eps=eps)[0].mean(0).numpy()
+        map_ = noise_map(whole_image(unet), x0, t, reading, eps)[0].mean(0).numpy()
         standard = np.sort((map_ - map_.mean()).ravel() / map_.std())
         histogram, pen = values.copy()
         values.bars(pen, edges, np.histogram(standard, edges, density=True)[0])
         expected = np.linspace(*stats.norm.ppf([0.5 / len(standard), 1 - 0.5 / len(standard)]), 120)
         quantiles, pen = line.copy()
         dots(pen, line.inside(line.pixels(expected, standard[(stats.norm.cdf(expected) * len(standard)).astype(int)])), NORMAL, 4)
-        limit, found = 3 if reading == "predicted" else 1.5, gaussian_statistics(map_)
+        limit, found = 1.5 if reading == "noise_free" or t < 10 else 3, gaussian_statistics(map_)
         text = (f"{image}, t = {t}, {reading}: deviation {found['std']:.2f}, excess kurtosis {found['excess_kurtosis']:.1f}, KS distance "
                 f"{found['ks_distance']:.2f} (a Gaussian has 0 and 0). Colours run from -{limit} to {limit}.")
         return {"image": enlarged(images[image]), "noise map": coloured(map_, limit, signed=True), "histogram": histogram,
                 "Q-Q plot": quantiles}, text
 
-    reading = widgets.ToggleButtons(options=READINGS[::-1], **described("reading") | {"layout": {"width": "48em"}})
-    controls = {"image": dropdown("image", images, 1), "t": slider("timestep t", 200, 0, 999), "reading": reading}
+    reading = widgets.ToggleButtons(options=READINGS, **described("reading") | {"layout": {"width": "48em"}})
+    controls = {"image": dropdown("image", images, 1), "t": slider("timestep t", 1, 0, 999), "reading": reading}
     return Explorer("explore_noise_map", "An image, its noise map, the histogram of the map and its Q-Q plot against a Gaussian.",
                     controls, draw)
 
