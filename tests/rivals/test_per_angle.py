@@ -1,4 +1,4 @@
-"""One model for each angle: the angle that is measured, who is asked, scores of two models beside each other."""
+"""One model for each angle: the angle that is measured, who is asked, scores of two models together."""
 
 import numpy as np
 import pytest
