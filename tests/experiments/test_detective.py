@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from radar_nb.experiments.detective import number_of_tables, sizes_that_fit, tables_that_fit, trivial_rows
 from radar_nb.experiments.paper_table import METRICS, paper_table, published_size
 from radar_nb.storage.errors import InputError
+from radar_nb.storage.places import REPOSITORY
 
 ALARMS = {  # true and false alarms
     "printed": {"RADAR": (41, 12), "B&A": (30, 9), "C&B": (28, 12), "DiffusionAD": (9, 14), "AnoDDPM": (5, 6),
@@ -43,8 +44,27 @@ def test_tile_is_seventy_four_and_thirty_three_and_nothing_else():
     for name in ("tile", "features"):
         assert number_of_tables(paper_table(name), *published_size(name)).eq(0).all()
         assert sizes_that_fit(paper_table(name))[["positives", "negatives"]].values.tolist() == [[74, 33]]
+    others = sizes_that_fit(paper_table("features").drop(index="current"))  # rows that tile does not have
+    assert others[["positives", "negatives"]].values.tolist() == [[74, 33]]
     sizes = sizes_that_fit(paper_table("printed"))
     assert sizes[["positives", "negatives"]].values.tolist() == [[44, 40], [88, 80]]
+
+
+def test_the_page_on_the_paper_says_what_is_computed():
+    page = " ".join((REPOSITORY / "docs" / "paper.md").read_text(encoding="utf-8").split())
+    printed, tile = (tables_that_fit(paper_table(name), *SIZES[name]) for name in ("printed", "tile"))
+    rate = printed["false_alarm_rate"]
+    leads = [100 * (table["f1"]["RADAR"] - table["f1"].drop("RADAR").max()) for table in (printed, tile)]
+    everything = [trivial_rows(*SIZES[name])["f1"].iloc[0] for name in ("printed", "tile")]
+    alarms = printed["false_positives"]["RADAR"]
+    for said in (f"found {printed['true_positives']['RADAR']} defective images",
+                 f"raised {alarms} false alarms, a rate of {100 * rate['RADAR']:.0f} %",
+                 f"B&A has {100 * rate['B&A']:.1f} %, C&B {100 * rate['C&B']:.0f} %",
+                 f"DDPM {100 * rate['DDPM']:.0f} %", f"behind the table it is {leads[0]:.1f} points",
+                 f"from the counts it is {leads[1]:.1f} points", f"an F1 of .{100 * everything[0]:.0f}",
+                 f"an F1 of .{100 * everything[1]:.0f}",
+                 f"false-alarm rate is {100 * tile['false_alarm_rate']['RADAR']:.0f} %"):
+        assert said in page, said
 
 
 def test_all_of_it_is_quick():
