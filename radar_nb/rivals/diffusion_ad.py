@@ -36,8 +36,8 @@ class DiffusionAd(DiffusionRival):
 
     Simplified: the denoiser is RADAR's, trained beforehand on normal patches, not together with the head.
     Training uses the two timesteps of the test, not random ones. What is pasted comes from the training
-    images, not from a collection of photographs. The head is small. An image's score is the largest value of its
-    smoothed map, as for all rivals, not the mean of the 50 largest.
+    images, not from a collection of photographs. The head is small. An image's score is the largest value of
+    its smoothed map, as for all rivals, not the mean of the 50 largest.
 
     Args:
         unet, training, contamination, random_state: as for `DiffusionRival`.

@@ -133,6 +133,7 @@ class CausalResidual(Rival):
 
     def _learn(self, images: list[np.ndarray]) -> None:
         rng = np.random.default_rng(self.random_state)
+        images = [images[index] for index in rng.permutation(len(images))]  # sets may be sorted
         pairs = []
         for image in images:
             neighbours, pixels = causal_neighbours(grey(image[None])[0], self.reach)
