@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from radar_nb.data.dataset import Dataset, Sizes
+from radar_nb.data.extrusion import extrusion_dataset
 from radar_nb.data.folders import folder_dataset
 from radar_nb.data.printed import printed_dataset
 from radar_nb.data.texture import texture_dataset
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.places import data_folder
 
-NAMED = ("printed", "printed_easy", "printed_hard", "texture", "texture_grass", "texture_gravel")
+NAMED = ("printed", "printed_easy", "printed_hard", "extrusion", "extrusion_choose", "texture", "texture_grass",
+         "texture_gravel")
 
 
 def load_dataset(name: str | Path, sizes: Sizes = Sizes(), seed: int = 0) -> Dataset:
@@ -24,6 +26,8 @@ def load_dataset(name: str | Path, sizes: Sizes = Sizes(), seed: int = 0) -> Dat
         InputError: no such data set, or something in the folder is wrong.
     """
     name = str(name)
+    if name in NAMED and name.startswith("extrusion"):
+        return extrusion_dataset(name, sizes, seed)
     if name in NAMED and name.startswith("printed"):
         return printed_dataset(name, name.removeprefix("printed").removeprefix("_") or "standard", sizes, seed)
     if name in NAMED:
