@@ -114,14 +114,14 @@ def _train(args: argparse.Namespace) -> int:
     from radar_nb.method.detector import RadarDetector
     from radar_nb.runs.kit import Kit
     from radar_nb.runs.notebooks import write_card
-    from radar_nb.method.training import TrainingStopped, is_main_process, train
+    from radar_nb.runs.training import TrainingStopped, is_main_process, train_into
     kit = Kit(args.profile, args.dataset, args.seed)
     config = _training_config(args, kit.training)
     if is_main_process():
         kit.data.check()
         print(kit.data, flush=True)
     try:
-        result = train(kit.data.train, config, args.out, calibrate=kit.data.calibrate if config.patience else None)
+        result = train_into(args.out, kit.data.train, config, calibrate=kit.data.calibrate if config.patience else None)
     except TrainingStopped as stopped:
         print(f"python -m radar_nb train: {stopped}", file=sys.stderr)
         return 143  # as a shell says it of a program that SIGTERM has ended
@@ -138,7 +138,7 @@ def _score(args: argparse.Namespace) -> int:
     from radar_nb.beyond.onnx import make_engine
     from radar_nb.data.folders import find_images
     from radar_nb.runs.scoring import score_files
-    from radar_nb.method.training import is_main_process, process_device
+    from radar_nb.runs.training import is_main_process, process_device
     detector = load_detector(args.model)
     if args.engine == "onnx":
         detector.unet_ = make_engine("onnx", detector.unet_)

@@ -20,8 +20,7 @@ NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 ROOMS = [("storage", "figures"), ("data",), ("method",), ("beyond", "rivals", "runs", "teaching"), ("experiments",), ("__main__",)]
 # Still to be cut.
 SEAMS = {("method/detector.py", "radar_nb.beyond.decisions"), ("method/detector.py", "radar_nb.beyond.export"),
-         ("method/detector.py", "radar_nb.beyond.onnx"), ("method/learner.py", "radar_nb.runs.checkpoints"),
-         ("method/training.py", "radar_nb.runs.checkpoints"), ("runs/notebooks.py", "radar_nb.experiments.claims"),
+         ("method/detector.py", "radar_nb.beyond.onnx"), ("runs/notebooks.py", "radar_nb.experiments.claims"),
          ("runs/notebooks.py", "radar_nb.experiments.evidence"), ("runs/notebooks.py", "radar_nb.experiments.metrics"),
          ("teaching/exercises/__init__.py", "radar_nb.runs.kit")}
 

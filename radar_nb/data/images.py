@@ -190,6 +190,26 @@ def load_images(images: Iterable, smallest: int = 1, channels: int | None = None
         yield image
 
 
+def load_tensors(images: Iterable | None, smallest: int = 1, name: str = "images",
+                 channels: int | None = None) -> list[torch.Tensor]:
+    """All images at once, as `load_images` reads them, as tensors `(C, H, W)`; None gives none.
+
+    Where all are uint8 they stay uint8, in the same memory; else they are float32 in [-1, 1].
+
+    Raises:
+        InputError: as `load_images`; or there are none.
+    """
+    if images is None:
+        return []
+    images = list(load_images(images, smallest, channels))
+    if not images:
+        raise InputError(f"{name}=[]: no images; give at least one")
+    if any(image.dtype != np.uint8 for image in images):
+        return [to_tensor(image) for image in images]
+    arrays = [np.require(np.atleast_3d(image), requirements="CW") for image in images]
+    return [torch.from_numpy(array).permute(2, 0, 1) for array in arrays]
+
+
 def as_channels(image: np.ndarray, channels: int | None) -> np.ndarray:
     """A grey image among RGB ones, repeated in three channels; any other as it is."""
     return np.repeat(image[..., None], 3, axis=2) if channels == 3 and image.ndim == 2 else image

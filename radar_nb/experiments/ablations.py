@@ -16,6 +16,7 @@ from radar_nb.method.noise_map import patch_normality
 from radar_nb.experiments.metrics import auroc, bootstrap_interval, f1, judge
 from radar_nb.runs.kit import Kit
 from radar_nb.method.training import train
+from radar_nb.runs.training import train_into
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
     training, unet = kit.training, kit.unet if not variant.trains else None
     if variant.trains:
         training = replace(kit.training, **variant.training)
-        unet = train(kit.data.train[:variant.images], training, model_folder, progress=False).unet
+        images = kit.data.train[:variant.images]
+        unet = (train_into(model_folder, images, training, progress=False) if model_folder else train(images, training)).unet
     detector = noise_free_detector(unet=unet, training=training, random_state=kit.seed, **variant.detector).fit(kit.data.calibrate)
     findings = list(detector.inspect(kit.data.test))
     scores = -np.array([finding["score"] for finding in findings])

@@ -26,7 +26,7 @@ from radar_nb.runs.kit import Kit
 from radar_nb.storage.places import RESULTS
 from radar_nb.rivals.simplex import simplex_noise
 from radar_nb.rivals.statistical import CausalResidual, PcaReconstruction, TextureOneClassSvm
-from radar_nb.method.training import train
+from radar_nb.runs.training import train_into
 
 SLOW = 20             # a method with more U-Net calls an image than this is slow ...
 SLOW_CALIBRATE = 60   # ... and is calibrated on so many images; all are tested on the same
@@ -60,7 +60,7 @@ def _statistical(kind: type) -> Callable:
 
 def _anoddpm(kit: Kit, calibrate: Sequence) -> AnoDdpm:
     folder = kit.model_folder.with_name(f"{kit.model_folder.name}-simplex")
-    unet = train(kit.data.train, kit.training, folder, progress=False, draw=simplex_noise).unet
+    unet = train_into(folder, kit.data.train, kit.training, progress=False, draw=simplex_noise).unet
     return AnoDdpm(unet, random_state=kit.seed, start=START, eta=1.0).fit(calibrate)
 
 

@@ -21,7 +21,8 @@ from radar_nb.method.unet import build_unet
 from radar_nb.storage.errors import InputError
 from radar_nb.data.images import as_uint8
 from radar_nb.runs.kit import Kit
-from radar_nb.method.training import TrainingConfig, train
+from radar_nb.method.training import TrainingConfig
+from radar_nb.runs.training import train_into
 
 # Fields of TrainingConfig. `plain` is the U-Net without a fold, as in the paper's Fig. 5; `folded` is the kit's default, from which all of its
 # results come.
@@ -74,7 +75,7 @@ def measure_network(name: str, kit: Kit) -> list[dict]:
     folder = kit.model_folder.with_name(f"{kit.model_folder.name}-{name}") if NETWORKS[name] else kit.model_folder
 
     def measured() -> dict:
-        result = train(kit.data.train, config, folder, progress=False)
+        result = train_into(folder, kit.data.train, config, progress=False)
         told = {"network": name, "dataset": kit.data.name, "seed": kit.seed,
                 "parameters": sum(weight.numel() for weight in result.unet.parameters()), "steps": len(result.losses),
                 "train_seconds": round(result.seconds, 1), "loss": round(float(np.mean(result.losses[-config.steps // 10:])), 5)}

@@ -100,7 +100,8 @@ class RadarDetector(Pretrained, ImageDetector):
         if self.unet is None:
             learnt, images = self._hold_out(list(images))
             config = self._training()
-            self.unet_ = train(learnt, config, calibrate=images if config.patience else None).unet
+            calibrate = images if config.patience else None
+            self.unet_ = train(learnt, config, calibrate=calibrate, progress=True).unet
         else:
             self.unet_ = self.unet
         self.channels_ = image_channels(self.unet_)

@@ -20,8 +20,8 @@ from radar_nb.storage.errors import InputError
 from radar_nb.storage.places import REPOSITORY
 from radar_nb.storage.whole import waiting_for, whole_file, write_json
 from radar_nb.storage.untrusted import read_json
-from radar_nb.method.training import TrainingConfig, train
-
+from radar_nb.method.training import TrainingConfig
+from radar_nb.runs.training import train_into
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Kit:
         for folder in [self.weights_folder, self.model_folder] if self.profile == "smoke" else folders:
             if (folder / "config.json").is_file():
                 return load_unet(folder)
-        return train(self.data.train, self.training, self.model_folder, progress=False).unet
+        return train_into(self.model_folder, self.data.train, self.training, progress=False).unet
 
     @cached_property
     def detector(self) -> RadarDetector:

@@ -192,7 +192,7 @@ def test_run_method_and_variant_report_the_same(kit):
 def test_a_variant_that_trains_learns_from_fewer_images(kit, monkeypatch):
     seen = {}
 
-    def train(images, config, out, progress):
+    def train(images, config):
         seen.update(count=len(images), steps=config.steps)
         return type("Result", (), {"unet": kit.unet})
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from conftest import SMALL, TINY
 from diffusers.training_utils import EMAModel
 from torch.nn import functional as F
 
-from radar_nb.runs.checkpoints import History
+from radar_nb.method.diffusion import diffusion_loss
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
 from radar_nb.method.diffusion import make_scheduler
@@ -22,14 +22,13 @@ from radar_nb.method.unet import build_unet, predict_noise
 from radar_nb.storage.unet_folder import load_unet
 from radar_nb.data.images import to_tensor
 from radar_nb.storage.errors import InputError
-from radar_nb.method.learner import Learner
 from radar_nb.experiments.metrics import evaluate
 from radar_nb.data.printed import make_image
 from radar_nb.storage.places import REPOSITORY
-from radar_nb.method.schedule import Schedule, patience_ends
 from radar_nb.method.training import (
-    TIMESTEPS, TrainingConfig, diffusion_loss, draw_batch, draw_calibration, one_cycle, train,
+    TIMESTEPS, Trainer, TrainingConfig, draw_batch, draw_calibration, one_cycle, train, training_steps,
 )
+from radar_nb.runs.training import train_into
 
 
 @pytest.fixture(scope="module")
@@ -84,38 +83,95 @@ def test_the_next_batch_is_drawn_while_a_step_runs(images, monkeypatch):
 
     losses = []
     monkeypatch.setattr("radar_nb.method.training.draw_batch", draw)
-    monkeypatch.setattr("radar_nb.method.diffusion.diffusion_loss", loss)
+    monkeypatch.setattr("radar_nb.method.training.diffusion_loss", loss)
     train(images, replace(TINY, steps=3), progress=False)
     assert threading.main_thread() not in drawn_by and not drawing_threads()
 
 
 def test_the_average_of_the_weights_is_that_of_diffusers(images):
-    learner = Learner(Accelerator(), TINY, 1, History())
-    other = EMAModel(learner.unet.parameters(), decay=TINY.ema_decay)
+    trainer = Trainer(TINY, 1)
+    other = EMAModel(trainer.unet.parameters(), decay=TINY.ema_decay)
     for step in range(4):
-        learner.step(*draw_batch([to_tensor(image) for image in images], TINY, step))
-        other.step(learner.unet.parameters())
-    assert other.optimization_step == learner.ema.optimization_step
-    torch.testing.assert_close(learner.ema.shadow_params, other.shadow_params, rtol=0, atol=1e-7)
+        trainer.step(*draw_batch([to_tensor(image) for image in images], TINY, step))
+        other.step(trainer.unet.parameters())
+    assert other.optimization_step == trainer.ema.optimization_step
+    torch.testing.assert_close(trainer.ema.shadow_params, other.shadow_params, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(("losses", "patience", "ends"), [
     ([3, 2, 1, 1, 1], 100, 250), ([3, 2, 1, 1, 1], 99, 250), ([3, 2, 1, 1, 1], 50, 200), ([3, 2, 1, 1, 1], 101, None), ([3, 2, 1, 1, 1], 0, None),
     ([3, 4, 2, 4, 4, 1], 100, 250), ([], 50, None), ([3], 50, None), ([float("nan"), 1, 2], 50, 100)])
 def test_patience_ends_where_nothing_was_better(losses, patience, ends):
-    assert patience_ends(losses, 50, patience) == ends
+    trainer, ended = Trainer(replace(TINY, steps=10**6, validate_every=50, patience=patience), 1), []
+    for loss in losses:
+        trainer.calibration_losses.append(loss)
+        ended += [50 * len(trainer.calibration_losses)] if trainer.ended else []
+    assert next(iter(ended), None) == ends
 
 
-def test_where_patience_ends_the_learning_rate_falls_to_zero_over_a_tenth_of_the_steps_done():
-    losses = [3.0, 2.0]
-    schedule, cycle = Schedule(1000, 0.15, 50, 100, losses), [one_cycle(step / 1000, 0.15) for step in range(1001)]
-    assert [schedule.rate(step) for step in range(1001)] == cycle and schedule.tail() == (1000, 1000)
-    losses += [2.0, 2.0, 1.0]  # patience ended at 200; nothing that comes after changes that
-    assert schedule.tail() == (200, 220)
-    rates = [schedule.rate(step) for step in range(221)]
-    assert rates[:201] == cycle[:201] and rates[220] == pytest.approx(0) and all(a > b for a, b in zip(rates[200:], rates[201:]))
-    late = Schedule(1000, 0.15, 50, 100, [float(loss) for loss in range(17, 0, -1)] + [9.0, 9.0])
-    assert late.tail() == (950, 1000) and late.rate(1000) == pytest.approx(0), "no room for the whole tail"
+def test_the_learning_rate_follows_one_cycle(images):
+    trainer, rates = Trainer(TINY, 1), []
+    for _ in training_steps(trainer, [to_tensor(image) for image in images]):
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    assert rates == [pytest.approx(TINY.learning_rate * one_cycle(step / 6, TINY.warmup)) for step in range(1, 7)]
+
+
+def test_a_training_that_diverges_stops_at_once_and_keeps_the_last_good_checkpoint(images, tmp_path, monkeypatch):
+    """Where the loss is not finite, where only its gradient is not, and where the calibration loss is not."""
+    straight = train_into(tmp_path / "straight", images, TINY, progress=False)
+    good = diffusion_loss
+
+    def spoil(number, value):
+        calls = []
+
+        def loss(*batch):
+            calls.append(good(*batch))
+            return calls[-1] * (value if len(calls) == number else 1)
+        return loss
+
+    def steep(loss):
+        """The loss itself, with an infinite gradient."""
+        return loss + torch.sqrt((loss - loss.detach()).clamp(min=0)).nan_to_num()
+
+    for number, spoilt in enumerate((spoil(4, float("nan")), spoil(4, float("inf")))):
+        out = tmp_path / str(number)
+        with monkeypatch.context() as patch, pytest.raises(
+                InputError, match=r"learning_rate=0.001: training diverged in step 4 \(loss (nan|inf)\); choose"):
+            patch.setattr("radar_nb.method.training.diffusion_loss", spoilt)
+            train_into(out, images, TINY, progress=False)
+        assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-0000002"]
+        assert not (out / "config.json").exists()
+        assert train_into(out, images, TINY, progress=False).losses == straight.losses
+    calls = []
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="diverged in step 2 "):
+        patch.setattr("radar_nb.method.training.diffusion_loss",
+                      lambda *batch: calls.append(1) or (steep(good(*batch)) if len(calls) == 2 else good(*batch)))
+        train_into(tmp_path / "steep", images, TINY, progress=False)
+    assert not (tmp_path / "steep" / "checkpoints").exists(), "the weights of step 2 are not finite"
+
+
+@pytest.mark.parametrize("rate", [1e3, 1e6, 1e30])
+def test_a_learning_rate_that_is_too_large_is_named(images, rate):
+    with pytest.raises(InputError, match=rf"learning_rate={re.escape(f'{rate:g}')}: training diverged in step \d+ "):
+        train(images, replace(TINY, steps=60, learning_rate=rate))
+    with pytest.raises(InputError, match=re.escape(f"learning_rate={rate:g}: training diverged")):
+        RadarDetector(training=replace(TINY, steps=60, learning_rate=rate), calibration_points=10).fit(images)
+
+
+def test_images_stay_uint8_until_a_patch_is_cut(images):
+    """In the memory that they have already, also where it is read-only or not contiguous; the same numbers."""
+    from radar_nb.data.images import load_tensors
+    colour = [np.stack([image, image[::-1], image.T], axis=-1) for image in images]
+    for given in (images, colour, [image[::-1] for image in images], [image / np.float32(255) for image in images]):
+        tensors, floats = load_tensors(given), [to_tensor(image) for image in given]
+        assert all(torch.equal(a, b) for a, b in zip(draw_batch(tensors, TINY, 3), draw_batch(floats, TINY, 3)))
+        assert {tensor.dtype for tensor in tensors} == {torch.uint8 if given[0].dtype == np.uint8 else torch.float32}
+    assert load_tensors(colour)[0].data_ptr() == colour[0].ctypes.data
+    mixed = [images[0], images[1] / 255]
+    assert {tensor.dtype for tensor in load_tensors(mixed)} == {torch.float32}
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    x0, _, _ = draw_batch(load_tensors([levels]), replace(TINY, batch_size=1), 0)
+    assert torch.equal(x0[0], to_tensor(levels))
 
 
 def test_the_loss_falls(images):
@@ -130,7 +186,7 @@ def test_the_same_seed_gives_the_same_weights(images):
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(images, tmp_path, monkeypatch):
-    straight = train(images, TINY, tmp_path / "straight", progress=False)
+    straight = train_into(tmp_path / "straight", images, TINY, progress=False)
 
     def stop_at_step_5(images, config, step, *rest):
         if step == 5:
@@ -139,17 +195,17 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(images, tmp_path,
 
     monkeypatch.setattr("radar_nb.method.training.draw_batch", stop_at_step_5)
     with pytest.raises(KeyboardInterrupt):
-        train(images, TINY, tmp_path / "broken", progress=False)
+        train_into(tmp_path / "broken", images, TINY, progress=False)
     monkeypatch.undo()
     assert not (tmp_path / "broken" / "config.json").exists()
     assert not drawing_threads()
-    resumed = train(images, TINY, tmp_path / "broken", progress=False)
+    resumed = train_into(tmp_path / "broken", images, TINY, progress=False)
     assert resumed.losses == straight.losses
     assert torch.equal(weights(resumed.unet), weights(straight.unet))
 
 
 def test_a_run_writes_a_model_its_losses_two_checkpoints_and_samples_and_no_pickle(images, tmp_path):
-    train(images, replace(TINY, steps=8, sample_every=4), tmp_path, progress=False)
+    train_into(tmp_path, images, replace(TINY, steps=8, sample_every=4), progress=False)
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {"config.json", "diffusion_pytorch_model.safetensors", "SHA256SUMS", "training.json",
                      *(f"checkpoints/step-000000{step}/{name}" for step in (4, 6) for name in ("state.json", "state.safetensors", "SHA256SUMS")),
@@ -158,43 +214,48 @@ def test_a_run_writes_a_model_its_losses_two_checkpoints_and_samples_and_no_pick
 
 
 def test_checkpoints_of_another_training_are_refused(images, tmp_path):
-    train(images, TINY, tmp_path, progress=False)
-    assert train(images, TINY, tmp_path, progress=False).seconds == json.loads((tmp_path / "training.json").read_text())["seconds"]
+    train_into(tmp_path, images, TINY, progress=False)
+    assert train_into(tmp_path, images, TINY, progress=False).seconds == json.loads((tmp_path / "training.json").read_text())["seconds"]
     (tmp_path / "training.json").unlink()
     for wrong, said in (((images, replace(TINY, learning_rate=0.1)), "another config"), ((images[:3], TINY), "another images")):
         with pytest.raises(InputError, match=f"state.json: a training with {said}"):
-            train(*wrong, tmp_path, progress=False)
+            train_into(tmp_path, *wrong, progress=False)
 
 
-@pytest.mark.parametrize(("change", "named"), [({"steps": 0}, "steps=0"), ({"patch_size": 30}, "patch_size=30: choose a multiple of 4"),
-                                               ({"mixed_precision": "fp16"}, "mixed_precision='fp16'")])
+@pytest.mark.parametrize(("change", "named"), [
+    ({"steps": 0}, "steps=0"), ({"patch_size": 30}, "patch_size=30: choose a multiple of 4"),
+    ({"mixed_precision": "fp16"}, "mixed_precision='fp16'"), ({"steps": None}, "steps=None: give a value"),
+    ({"batch_size": 2.5}, "batch_size=2.5: give a whole number"), ({"learning_rate": float("nan")}, "learning_rate=nan"),
+    ({"learning_rate": "0.1"}, "learning_rate='0.1': give a number"), ({"widths": 8}, "widths=8: give a tuple"),
+    ({"widths": ()}, r"widths=\(\): give a tuple"), ({"widths": (8, 12)}, r"widths=\(8, 12\): .*multiples of 8"),
+    ({"warmup": 1.0}, "warmup=1.0"), ({"checkpoint_every": 0}, "checkpoint_every=0")])
 def test_bad_configs_are_named(images, change, named):
     with pytest.raises(InputError, match=named):
         train(images, replace(TINY, **change), progress=False)
-    with pytest.raises(InputError, match="no training images"):
+    with pytest.raises(InputError, match=r"images=\[\]: no images; give at least one"):
         train([], TINY)
 
 
-# A learning rate at which every step makes it worse, so that patience ends: in step 6, and training one step later.
+# A learning rate at which every step makes it worse, so that patience ends in step 6, and with it the training.
 WORSE = replace(TINY, steps=30, learning_rate=0.3, validate_every=2, patience=4)
 
 
 def test_early_stop_is_exact_under_resume(images, tmp_path, monkeypatch):
-    """Stopped before patience ended, and in the tail: the same losses, calibration losses, length and weights."""
+    """Stopped twice before patience ended: the same losses, calibration losses, length and weights."""
     calibrate = [make_image("easy", 0, "calibrate", index, size=48)[0] for index in range(2)]
-    straight = train(images, WORSE, tmp_path / "straight", progress=False, calibrate=calibrate)
-    assert len(straight.losses) == 7 and len(straight.calibration_losses) == 4
+    straight = train_into(tmp_path / "straight", images, WORSE, progress=False, calibrate=calibrate)
+    assert len(straight.losses) == 6 and len(straight.calibration_losses) == 3
     assert min(straight.calibration_losses) == straight.calibration_losses[0]
-    for stop in (5, 6):
+    for stop in (3, 5):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr("radar_nb.method.training.draw_batch", lambda *given, stop=stop: draw_batch(*given) if given[2] != stop else interrupt())
-            train(images, WORSE, tmp_path / "broken", progress=False, calibrate=calibrate)
-    resumed, loaded = (train(images, WORSE, tmp_path / "broken", progress=False, calibrate=calibrate) for _ in range(2))
+            train_into(tmp_path / "broken", images, WORSE, progress=False, calibrate=calibrate)
+    resumed, loaded = (train_into(tmp_path / "broken", images, WORSE, progress=False, calibrate=calibrate) for _ in range(2))
     for result in (resumed, loaded):
         assert (result.losses, result.calibration_losses) == (straight.losses, straight.calibration_losses)
         assert torch.equal(weights(result.unet), weights(straight.unet))
     with pytest.raises(InputError, match="training.json: a training with another calibrate"):
-        train(images, WORSE, tmp_path / "broken", progress=False, calibrate=calibrate[:1])
+        train_into(tmp_path / "broken", images, WORSE, progress=False, calibrate=calibrate[:1])
 
 
 def interrupt():
@@ -218,17 +279,17 @@ def test_the_calibration_loss_is_that_of_the_averaged_weights_on_fixed_draws(ima
 
 def test_trainings_of_before_the_early_stop_go_on(images, tmp_path):
     """Their files know nothing of it: neither does a training that does without."""
-    train(images, TINY, tmp_path, progress=False)
+    train_into(tmp_path, images, TINY, progress=False)
     settings = json.loads((tmp_path / "training.json").read_text())["config"]
     assert settings.keys() == json.loads((REPOSITORY / "weights" / "printed" / "training.json").read_text())["config"].keys()
     with pytest.raises(InputError, match="training.json: a training with another config; give an empty folder"):
-        train(images, TINY, tmp_path, progress=False, calibrate=images)
+        train_into(tmp_path, images, TINY, progress=False, calibrate=images)
 
 
 def test_patience_needs_images_to_calibrate_on(images):
     with pytest.raises(InputError, match="patience=4: .*give calibrate="):
         train(images, WORSE, progress=False)
-    with pytest.raises(InputError, match="calibrate=.*: no images to calibrate on"):
+    with pytest.raises(InputError, match=r"calibrate=\[\]: no images; give at least one"):
         train(images, WORSE, progress=False, calibrate=[])
     with pytest.raises(InputError, match="patience=-1"):
         replace(TINY, patience=-1)
@@ -244,9 +305,10 @@ import sys
 sys.path[:0] = ["tests", "tests/method"]
 from conftest import tiny_images
 from test_training import PAIR, WORSE
-from radar_nb.method.training import is_main_process, train
+from radar_nb.method.training import train
+from radar_nb.runs.training import is_main_process, train_into
 sys.stdout.write("main\\n" if is_main_process() else "other\\n")  # asked before the training, as the command does
-train(tiny_images()[:3], PAIR, sys.argv[1], progress=False, calibrate=tiny_images()[3:])
+train_into(sys.argv[1], tiny_images()[:3], PAIR, progress=False, calibrate=tiny_images()[3:])
 sys.stdout.write(f"{len(train(tiny_images()[:3], WORSE, progress=False, calibrate=tiny_images()[3:]).losses)} steps\\n")
 """
 
@@ -261,7 +323,7 @@ def test_two_processes_give_the_result_of_one(images, tmp_path):
                            str(script), str(tmp_path / "two")], cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True, timeout=120)
     said = sorted(done.stdout.splitlines())
     assert said[2:] == ["main", "other"], "two processes of one training, not two trainings"
-    assert said[:2] == ["7 steps"] * 2, "an early stop is the same one for all"
+    assert said[:2] == ["6 steps"] * 2, "an early stop is the same one for all"
     state = json.loads((tmp_path / "two" / "training.json").read_text())
     assert np.allclose(state["losses"], one.losses, rtol=0, atol=1e-6)
     assert np.allclose(state["calibration_losses"], one.calibration_losses, rtol=0, atol=1e-6) and len(one.calibration_losses) == 2
@@ -309,7 +371,7 @@ def test_training_and_measuring_twice_gives_equal_bytes(tmp_path):
 def summarise(folder):
     """Train, calibrate, save, measure; write the scores that do not depend on the clock."""
     data = load_dataset("printed", SMALL)
-    unet = train(data.train, TINY, folder, progress=False).unet
+    unet = train_into(folder, data.train, TINY, progress=False).unet
     detector = RadarDetector(unet=unet, training=TINY, calibration_points=50).fit(data.calibrate)
     detector.save_pretrained(folder)
     (Path(folder) / "summary.json").write_text(json.dumps({name: value for name, value in evaluate(detector, data).items() if name != "ms_per_image"}))

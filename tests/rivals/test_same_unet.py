@@ -14,6 +14,7 @@ from radar_nb.experiments.comparison import METHODS
 from radar_nb.experiments.metrics import evaluate
 from radar_nb.method.diffusion import add_noise, denoise, make_scheduler
 from radar_nb.method.training import draw_batch, train
+from radar_nb.runs.training import train_into
 from radar_nb.method.unet import predict_noise
 from radar_nb.rivals.base import DiffusionRival
 from radar_nb.rivals.same_unet import AnoDdpm, Inversion, NoiseDensity, Reconstruction
@@ -156,9 +157,9 @@ def test_anoddpm_trains_and_scores_with_simplex_noise(data, small_field):
 
 
 def test_a_training_with_other_noise_is_not_taken_for_this_one(tmp_path, data):
-    train(data.train, TINY, tmp_path, progress=False)
+    train_into(tmp_path, data.train, TINY, progress=False)
     with pytest.raises(InputError, match="another noise"):
-        train(data.train, TINY, tmp_path, progress=False, draw=simplex_noise)
+        train_into(tmp_path, data.train, TINY, progress=False, draw=simplex_noise)
 
 
 def test_every_method_has_a_family_and_its_calls():

@@ -21,10 +21,11 @@ import torch
 from conftest import TINY_RUN, tiny_images
 from tqdm.auto import tqdm
 
-from radar_nb.method import training
 from radar_nb.storage import whole as files
 from radar_nb.method.diffusion import denoise
 from radar_nb.method.training import train
+from radar_nb.runs import training
+from radar_nb.runs.training import train_into
 
 
 def fork(out: Path, prepare: Callable[[], None] = lambda: None) -> int:
@@ -34,7 +35,7 @@ def fork(out: Path, prepare: Callable[[], None] = lambda: None) -> int:
         return pid
     try:
         prepare()
-        train(tiny_images(), TINY_RUN, out, progress=False)
+        train_into(out, tiny_images(), TINY_RUN, progress=False)
         os._exit(0)
     except BaseException:
         traceback.print_exc()

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -15,18 +16,19 @@ import torch
 from conftest import TINY_RUN, tiny_images
 from killing import digests
 
-from radar_nb.method import learner, training
+from radar_nb.method import training
+from radar_nb.runs import training as runs
 from radar_nb.storage import whole as files
 from radar_nb.__main__ import main
 from radar_nb.storage.errors import InputError, StorageError
 from radar_nb.storage.whole import locked
 from radar_nb.storage.places import REPOSITORY
-from radar_nb.method.training import TrainingStopped, train
+from radar_nb.runs.training import TrainingStopped, steps_into, train_into
 
 
 @pytest.fixture(autouse=True)
 def quick_samples(monkeypatch):
-    monkeypatch.setattr(training, "denoise", lambda unet, noise, start, steps, whole=training.denoise: whole(unet, noise, start, 5))
+    monkeypatch.setattr(runs, "denoise", lambda unet, noise, start, steps, whole=runs.denoise: whole(unet, noise, start, 5))
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +36,15 @@ def straight(tmp_path_factory):
     """What an uninterrupted run writes: a checksum of each file."""
     out = tmp_path_factory.mktemp("straight")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "denoise", lambda unet, noise, start, steps, whole=training.denoise: whole(unet, noise, start, 5))
-        train(tiny_images(), TINY_RUN, out, progress=False)
+        patch.setattr(runs, "denoise", lambda unet, noise, start, steps, whole=runs.denoise: whole(unet, noise, start, 5))
+        train_into(out, tiny_images(), TINY_RUN, progress=False)
     return digests(out)
 
 
 def test_killed_at_any_moment_and_resumed_every_file_is_bit_equal(tmp_path):
     """Weights and EMA (the model, the checkpoints), optimiser (the checkpoints), losses and samples: kill -9 at 20 random moments,
     then at every single write, rename and removal."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
     done = subprocess.run([sys.executable, str(Path(__file__).with_name("killing.py")), str(tmp_path), "20"], env=environment, check=True,
                           stdout=subprocess.PIPE, text=True, timeout=600)
     rows = json.loads(done.stdout)
@@ -52,10 +54,22 @@ def test_killed_at_any_moment_and_resumed_every_file_is_bit_equal(tmp_path):
     assert [row for row in rows if not row["equal"]] == []
 
 
+def test_a_break_is_a_clean_stop(tmp_path, straight):
+    """Whoever looks on may stop: no lock, no thread is left, and the next call goes on from the last checkpoint."""
+    for trainer in steps_into(tmp_path, tiny_images(), TINY_RUN, progress=False):
+        if len(trainer.losses) == 5:
+            break
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints"}
+    assert not [thread.name for thread in threading.enumerate() if "draw_batch" in thread.name]
+    steps = [len(trainer.losses) for trainer in steps_into(tmp_path, tiny_images(), TINY_RUN, progress=False)]
+    assert steps == [5, 6, 7] and digests(tmp_path) == straight
+    assert list(steps_into(tmp_path, tiny_images(), TINY_RUN, progress=False)) == [], "it has ended"
+
+
 def test_sigterm_is_a_clean_stop(tmp_path, monkeypatch, straight):
     losses = []
 
-    def terminate_in_step_4(*batch, loss=learner.diffusion_loss):
+    def terminate_in_step_4(*batch, loss=training.diffusion_loss):
         losses.append(loss(*batch))
         if len(losses) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -63,11 +77,11 @@ def test_sigterm_is_a_clean_stop(tmp_path, monkeypatch, straight):
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch, pytest.raises(TrainingStopped, match="stopped after step 4 of 7, checkpoint written; the same call goes on"):
-        patch.setattr(learner, "diffusion_loss", terminate_in_step_4)
-        train(tiny_images(), TINY_RUN, tmp_path, progress=False)
+        patch.setattr(training, "diffusion_loss", terminate_in_step_4)
+        train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert signal.getsignal(signal.SIGTERM) is before
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-0000002", "step-0000004"]
-    train(tiny_images(), TINY_RUN, tmp_path, progress=False)
+    train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert digests(tmp_path) == straight
 
 
@@ -86,7 +100,7 @@ def test_a_full_disk_costs_what_is_being_written_and_nothing_else(tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr(files, "sync", sync)
         try:
-            train(tiny_images(), TINY_RUN, tmp_path, progress=False)
+            train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
         except StorageError as error:
             assert "no room left on the disk" in str(error) and len(str(error).splitlines()) == 1
             failed = True
@@ -96,7 +110,7 @@ def test_a_full_disk_costs_what_is_being_written_and_nothing_else(tmp_path, monk
     assert not [path for path in tmp_path.rglob("*") if "unfinished" in path.name]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a checkpoint that cannot be used would be named
-        train(tiny_images(), TINY_RUN, tmp_path, progress=False)
+        train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert digests(tmp_path) == straight
 
 
@@ -152,7 +166,7 @@ def stopped(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "draw_batch", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(tiny_images(), TINY_RUN, out, progress=False)
+            train_into(out, tiny_images(), TINY_RUN, progress=False)
     return {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
@@ -167,7 +181,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, stop
     steps = []
     with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="checkpoint left out: .*step-0000004"):
         patch.setattr(training, "draw_batch", lambda images, config, step, *rest, draw=training.draw_batch: steps.append(step) or draw(images, config, step, *rest))
-        train(tiny_images(), TINY_RUN, tmp_path, progress=False)
+        train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert steps == [2, 3, 4, 5, 6] and digests(tmp_path) == straight
 
 
@@ -176,7 +190,7 @@ def test_where_both_checkpoints_are_damaged_it_begins_anew_and_says_so(tmp_path,
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content[:50])
     with pytest.warns(UserWarning) as said:
-        train(tiny_images(), TINY_RUN, tmp_path, progress=False)
+        train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert len(said) >= 2 and digests(tmp_path) == straight
 
 
@@ -184,7 +198,7 @@ def test_two_runs_at_once_in_one_folder(tmp_path):
     """The second is told so at once; a killed one holds nothing; a finished one leaves no lock behind."""
     with locked(tmp_path):
         with pytest.raises(InputError, match="another run is writing here; wait until it is done, or give another folder"):
-            train(tiny_images(), TINY_RUN, tmp_path, progress=False)
+            train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert list(tmp_path.iterdir()) == []
     pid = os.fork()
     if pid == 0:
@@ -201,6 +215,6 @@ def test_the_command_says_it_in_one_line(tmp_path, monkeypatch, capsys, error, s
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(training, "train", fail)
+    monkeypatch.setattr(runs, "train_into", fail)
     assert main(["train", "--profile", "smoke", "--out", str(tmp_path)]) == status
     assert capsys.readouterr().err == f"python -m radar_nb train: {error}\n"

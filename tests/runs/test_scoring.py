@@ -148,7 +148,8 @@ def test_a_journal_of_other_images_or_another_model_is_not_gone_on_with(model, t
 
 # --- several processes -----------------------------------------------------------------------------------------
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(REPOSITORY)}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
+                            "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
 
 
 def test_two_processes_give_the_bytes_of_one(model, whole, tmp_path):

@@ -22,7 +22,8 @@ from radar_nb.storage.unet_folder import load_unet
 from radar_nb.storage.errors import InputError
 from radar_nb.runs.kit import Kit
 from radar_nb.storage.places import REPOSITORY
-from radar_nb.method.training import TrainingConfig, train
+from radar_nb.method.training import TrainingConfig
+from radar_nb.runs.training import train_into
 
 WEIGHTS, CALIBRATION = "diffusion_pytorch_model.safetensors", "calibration.safetensors"
 
@@ -185,10 +186,10 @@ def test_training_scoring_and_a_kit_write_nothing_that_can_run_code(tmp_path, mv
         monkeypatch.setattr(module, name, trap)
     model = tmp_path / "out" / "model"
     arguments = ["train", "--profile", "smoke", "--dataset", str(mvtec_folder), "--steps", "3", "--sample-every", "3", "--out", str(model)]
-    monkeypatch.setattr("radar_nb.method.training.denoise", lambda unet, noise, start, steps: (noise.clamp(-1, 1), []))
+    monkeypatch.setattr("radar_nb.runs.training.denoise", lambda unet, noise, start, steps: (noise.clamp(-1, 1), []))
     assert main(arguments) == 0 == main(arguments), "the second time it is loaded"
     assert main(["score", "--model", str(model), str(mvtec_folder / "test"), "--out", str(tmp_path / "out" / "scores")]) == 0
-    train(tiny_images(), TrainingConfig(steps=3, batch_size=2, patch_size=16, widths=(8, 8), checkpoint_every=1), tmp_path / "out" / "tiny", progress=False)
+    train_into(tmp_path / "out" / "tiny", tiny_images(), TrainingConfig(steps=3, batch_size=2, patch_size=16, widths=(8, 8), checkpoint_every=1), progress=False)
     kit = Kit("smoke", folder=tmp_path / "out" / "kit")
     kit.record("radar", {"f1": 0.5})
     kit.save_table("one", [{"a": 1}])
