@@ -6,6 +6,7 @@ from scipy import ndimage
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
+from radar_nb.data.extrusion import ANGLES, DEFECTS, extrusion_image
 from radar_nb.data.printed import LEVELS, render
 from radar_nb.rivals.base import Rival
 from radar_nb.rivals.forest_clustering import ForestClustering
@@ -35,6 +36,14 @@ def test_the_angle_of_stripes_is_found(angle, rng):
 def test_the_angle_of_printed_beads_is_found():
     image, _ = render(LEVELS["standard"], np.random.default_rng(0))
     assert abs(dominant_angle(image) - (180 - LEVELS["standard"].raster_angle)) < 6
+
+
+@pytest.mark.parametrize("defect", [None, *DEFECTS])
+@pytest.mark.parametrize("angle", ANGLES)
+def test_the_angle_of_extruded_beads_is_found_whatever_the_defect(angle, defect):
+    for seed in range(6):
+        image, _ = extrusion_image(np.random.default_rng(seed), angle, defect)
+        assert abs(dominant_angle(image) - angle) < 4
 
 
 def test_the_nearest_angle_goes_round_the_circle(rng):
