@@ -1,8 +1,8 @@
-"""Score any number of image files with a saved detector, in any number of processes, and go on where an earlier call stopped.
+"""Score any number of image files with a saved detector, in any number of processes; go on after a stop.
 
-The images are cut in chunks, always the same. A process takes the next chunk that nobody has, scores it, and writes its rows as one
-whole file into `journal/`; when all are there, the main process joins them. So what comes out depends neither on who scored what nor on
-how often the run was killed.
+The images are cut into chunks, always the same ones. Of N processes, process k scores each chunk whose number
+is k modulo N, and writes its rows as one whole file into `journal/`. When all are there, the main process
+joins them. So the result does not depend on the number of processes, nor on how often the run was killed.
 """
 
 import csv
@@ -16,77 +16,79 @@ from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator, InitProcessGroupKwargs
-from filelock import FileLock, Timeout
 from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
+from radar_nb.data.images import as_uint8, load_images, write_image
 from radar_nb.method.detector import RadarDetector
 from radar_nb.storage.errors import InputError
-from radar_nb.storage.whole import locked, whole_file, write_json, write_text
-from radar_nb.data.images import as_uint8, load_images, write_image
 from radar_nb.storage.untrusted import read_json
+from radar_nb.storage.whole import locked, whole_file, write_json
 
-CHUNK = 64  # images in a journal file; a batch never crosses it, so a score does not depend on where a run stopped
-PATIENCE = timedelta(days=30)  # for the last chunk of another process; torch's 30 minutes are short for 64 huge images
+CHUNK = 64  # images in a journal file; no batch crosses it, so scores do not depend on where a run stopped
+PATIENCE = timedelta(days=30)  # for the slowest process; torch's 30 minutes are short for many huge images
 COLUMNS = ("image", "score", "decision", "error")
 OUTLINE = (255, 69, 0)
 
 
 def score_files(detector: RadarDetector, paths: Sequence[Path], out: Path, progress: bool = True) -> int:
-    """Write `scores.jsonl`, `scores.csv`, and a mask and an overlay an image, in the images' own sizes, into `out`.
+    """Write `scores.jsonl`, `scores.csv`, and for each image a mask and an overlay in its size, into `out`.
 
-    A file that cannot be scored has its reason in the place of a score, and does not stop the rest. Memory does not grow with the
-    number of images. What an earlier call has scored is not scored again, whatever number of processes it had. Under `torchrun` or
-    `accelerate launch` the processes share the work; the bytes are those of one process with as many threads.
+    A file that cannot be scored has the reason in its row, and does not stop the rest. Memory does not grow
+    with the number of images. What an earlier call has scored is not scored again, whatever number of
+    processes it had. Under `torchrun` or `accelerate launch` the processes share the work; the bytes are
+    those of one process with as many threads.
 
     Returns:
         the number of files that could not be scored; 0 in all processes but the main one.
 
     Raises:
-        InputError: `out` holds the scores of other images, or of another detector; another run writes there; another process of
-            this run has failed (a launcher ends the others, too, when one fails).
+        InputError: `out` holds the scores of other images, or of another detector; another run writes there;
+            another process of this run has failed (a launcher ends the others, too, when one fails).
         StorageError: the disk is full; the same call goes on.
     """
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
-    main, fingerprint, scores = accelerator.is_main_process, _fingerprint(detector, paths), out / "scores.jsonl"
+    main, scores = accelerator.is_main_process, out / "scores.jsonl"
+    fingerprint = _fingerprint(detector, paths)
     with locked(out) if main else nullcontext():
         if main:
             _begin(out, fingerprint)
         _wait_for_all(accelerator)
         _check(out, fingerprint)  # in each process: has it found the same images?
-        finished = _is_whole(scores, len(paths))
-        with tqdm(total=len(paths), initial=len(paths) if finished else _count(out, len(paths)), desc="scoring", unit="image",
-                  disable=not (progress and main)) as bar:
-            if not finished:
-                _score_missing(detector, paths, out, bar)
-            _wait_for_all(accelerator)
-            if main and not finished:
-                _score_missing(detector, paths, out, bar, patience=-1)  # what only a process that has outlived an earlier run was at
+        if not _is_whole(scores, len(paths)):
+            with tqdm(total=len(paths), desc="scoring", unit="image", disable=not (progress and main)) as bar:
+                _score_share(detector, paths, out, bar, accelerator.process_index, accelerator.num_processes)
+                _wait_for_all(accelerator)
+                bar.update(_count(out, len(paths)) - bar.n)
+            if main:
                 _join(scores, len(paths))
         if not main:
             return 0
         failed = _write_csv(scores, out / "scores.csv")
-        shutil.rmtree(_journal(out), ignore_errors=True)
+        _remove_journal(out)
         return failed
 
 
-def _score_missing(detector: RadarDetector, paths: Sequence[Path], out: Path, bar: tqdm, patience: float = 0) -> None:
-    """Score each chunk that is not in the journal, but what another process is at; wait `patience` seconds for that one, -1 for ever."""
+def _score_share(detector: RadarDetector, paths: Sequence[Path], out: Path, bar: tqdm, index: int,
+                 processes: int) -> None:
+    """Score every chunk whose number is `index` modulo `processes`, but for those that the journal holds."""
     names = _names(paths)
-    for piece, chunk in _pieces(out, len(paths)):
-        if not piece.parent.is_dir():  # only where this process has outlived its run: a later one is done
+    for number, (piece, chunk) in enumerate(_pieces(out, len(paths))):
+        if number % processes != index or _is_whole(piece, len(paths[chunk])):
+            continue
+        if not piece.parent.is_dir():  # this process has outlived its run, and a later run has finished
             return
-        with suppress(Timeout), FileLock(piece.with_suffix(".lock"), timeout=patience):  # a killed process holds nothing
-            if not _is_whole(piece, len(paths[chunk])):
-                rows = _score_chunk(detector, paths[chunk], names[chunk], out)
-                write_text(piece, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-                bar.update(_count(out, len(paths)) - bar.n)
-    bar.update(_count(out, len(paths)) - bar.n)
+        rows = [json.dumps(row, ensure_ascii=False) + "\n"
+                for row in _score_chunk(detector, paths[chunk], names[chunk], out)]
+        with suppress(FileNotFoundError), whole_file(piece, make_folder=False) as work:
+            work.write_text("".join(rows), encoding="utf-8", newline="\n")
+        bar.update(_count(out, len(paths)) - bar.n)
 
 
-def _score_chunk(detector: RadarDetector, paths: Sequence[Path], names: Sequence[str], out: Path) -> Iterator[dict]:
-    """A row a file, in order. Bad files are found on reading, so the good ones go through the U-Net in batches."""
+def _score_chunk(detector: RadarDetector, paths: Sequence[Path], names: Sequence[str],
+                 out: Path) -> Iterator[dict]:
+    """A row for each file, in order. Bad files are found first, so that the good ones fill whole batches."""
     images, errors = [], {}
     for path in paths:
         try:
@@ -99,14 +101,16 @@ def _score_chunk(detector: RadarDetector, paths: Sequence[Path], names: Sequence
             yield dict(zip(COLUMNS, (str(path), None, None, errors[path]), strict=True))
             continue
         finding, image = next(findings)
-        mask = np.asarray(Image.fromarray(finding["mask"]).resize(image.shape[1::-1], Image.Resampling.NEAREST))
+        size = image.shape[1::-1]
+        mask = np.asarray(Image.fromarray(finding["mask"]).resize(size, Image.Resampling.NEAREST))
         write_image(out / "masks" / f"{name}_mask.png", mask)
         write_image(out / "overlays" / f"{name}_overlay.png", overlay(image, mask))
-        yield dict(zip(COLUMNS, (str(path), round(finding["score"], 6), "normal" if finding["normal"] else "anomalous", None), strict=True))
+        decision = "normal" if finding["normal"] else "anomalous"
+        yield dict(zip(COLUMNS, (str(path), round(finding["score"], 6), decision, None), strict=True))
 
 
 def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The image as `(H, W, 3)` uint8 with the mask's outline in orange-red, as thick as can be seen at the image's size."""
+    """The image as `(H, W, 3)` uint8, the mask outlined in orange-red, thicker in larger images."""
     photo = as_uint8(image)
     photo = np.repeat(photo[..., None], 3, axis=2) if photo.ndim == 2 else photo.copy()
     thick = max(1, round(max(mask.shape) / 400))
@@ -128,19 +132,24 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _fingerprint(detector: RadarDetector, paths: Sequence[Path]) -> dict[str, str]:
-    """What scores must have been made with, to be gone on with."""
-    model = hashlib.sha256(detector.calibration_features_.tobytes() + repr(detector.pixel_threshold_).encode())
+    """Identifies a scoring: its detector and its list of images."""
+    model = hashlib.sha256(detector.calibration_features_.tobytes())
+    model.update(repr(detector.pixel_threshold_).encode())
     for tensor in detector.unet_.state_dict().values():
         model.update(tensor.cpu().contiguous().numpy().tobytes())
-    model.update(repr(sorted((key, value) for key, value in detector.get_params(deep=False).items() if key not in ("unet", "training"))).encode())
-    return {"model": model.hexdigest(), "images": hashlib.sha256("\0".join(map(str, paths)).encode()).hexdigest()}
+    options = detector.get_params(deep=False)
+    del options["unet"], options["training"]
+    model.update(repr(sorted(options.items())).encode())
+    images = hashlib.sha256("\0".join(map(str, paths)).encode())
+    return {"model": model.hexdigest(), "images": images.hexdigest()}
 
 
 def _begin(out: Path, fingerprint: dict[str, str]) -> None:
-    """Make `out` ready to go on with, or to begin anew where it holds no scores."""
-    if not (out / "scoring.json").exists() or not ((out / "scores.jsonl").exists() or _journal(out).exists()):
+    """Prepare `out`: go on with the scores that it holds, else begin anew."""
+    begun = (out / "scores.jsonl").exists() or _journal(out).exists()
+    if not begun or not (out / "scoring.json").exists():
         (out / "scores.jsonl").unlink(missing_ok=True)
-        shutil.rmtree(_journal(out), ignore_errors=True)
+        _remove_journal(out)
         write_json(out / "scoring.json", fingerprint)
     _check(out, fingerprint)
     for folder in ("", "journal/", "masks/*/", "overlays/*/"):
@@ -153,18 +162,29 @@ def _check(out: Path, fingerprint: dict[str, str]) -> None:
     before = read_json(out / "scoring.json")
     for what, value in fingerprint.items():
         if before.get(what) != value:
-            raise InputError(f"{out}: holds scores of {'other images' if what == 'images' else 'another model'}; give another --out, or remove it")
+            other = "other images" if what == "images" else "another model"
+            raise InputError(f"{out}: holds scores of {other}; give another --out, or remove it")
 
 
 def _wait_for_all(accelerator: Accelerator) -> None:
     try:
         accelerator.wait_for_everyone()
     except RuntimeError:  # it waits for one that is no more
-        raise InputError("another process of this scoring has failed, and has said why; the same call goes on") from None
+        raise InputError("another process of this scoring has failed, and has said why; "
+                         "the same call goes on") from None
 
 
 def _journal(out: Path) -> Path:
     return out / "journal"
+
+
+def _remove_journal(out: Path) -> None:
+    """Rename it first: a process that has outlived an earlier run then finds no folder to write to."""
+    removed = out / "journal-removed"
+    shutil.rmtree(removed, ignore_errors=True)  # of a run that was killed here
+    with suppress(FileNotFoundError):
+        _journal(out).rename(removed)
+    shutil.rmtree(removed, ignore_errors=True)
 
 
 def _pieces(out: Path, count: int) -> Iterator[tuple[Path, slice]]:
@@ -179,7 +199,7 @@ def _count(out: Path, most: int) -> int:
 
 
 def _is_whole(path: Path, lines: int) -> bool:
-    """Whether a file is there and has so many lines; a damaged one is made again."""
+    """Whether a file is there and has so many lines; a torn one is made again."""
     if not path.exists():
         return False
     with path.open("rb") as file:
@@ -197,10 +217,12 @@ def _join(scores: Path, count: int) -> None:
 def _write_csv(scores: Path, path: Path) -> int:
     """The rows as a table; returns how many files failed."""
     failed = 0
-    with scores.open(encoding="utf-8") as lines, whole_file(path) as work, work.open("w", newline="", encoding="utf-8") as file:
+    with scores.open(encoding="utf-8") as lines, whole_file(path) as work, \
+            work.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for row in map(json.loads, lines):
             failed += row["error"] is not None
-            writer.writerow(row | ({} if row["score"] is None else {"score": f"{row['score']:.6f}"}))
+            score = None if row["score"] is None else f"{row['score']:.6f}"
+            writer.writerow(row | {"score": score})
     return failed

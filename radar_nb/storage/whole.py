@@ -20,11 +20,12 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def whole_file(path: str | Path, durable: bool = True) -> Iterator[Path]:
+def whole_file(path: str | Path, durable: bool = True, make_folder: bool = True) -> Iterator[Path]:
     """A temporary path to write to, with the same suffix; on success it becomes `path`, on any error nothing is left.
 
     Args:
-        path: where the file goes; its folder is made.
+        path: where the file goes.
+        make_folder: make its folder where it is missing; else that is a FileNotFoundError.
         durable: wait until the disk has it; not worth it for what is made again in no time.
 
     Raises:
@@ -34,7 +35,8 @@ def whole_file(path: str | Path, durable: bool = True) -> Iterator[Path]:
     work = path.with_name(f".{path.stem[:80]}.{os.getpid()}.unfinished{path.suffix}")
     try:
         with _storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if make_folder:
+                path.parent.mkdir(parents=True, exist_ok=True)
             yield work
             if durable:
                 sync(work)

@@ -301,15 +301,21 @@ def test_patience_needs_images_to_calibrate_on(images):
 # rounding alone, which Adam makes as large as any other.
 PAIR = TrainingConfig(steps=6, batch_size=4, patch_size=16, widths=(32, 32), validate_every=3)
 TWO_PROCESSES = """
-import sys
+import os, signal, sys
 sys.path[:0] = ["tests", "tests/method"]
 from conftest import tiny_images
 from test_training import PAIR, WORSE
 from radar_nb.method.training import train
-from radar_nb.runs.training import is_main_process, train_into
+from radar_nb.runs.training import TrainingStopped, is_main_process, steps_into, train_into
 sys.stdout.write("main\\n" if is_main_process() else "other\\n")  # asked before the training, as the command does
 train_into(sys.argv[1], tiny_images()[:3], PAIR, progress=False, calibrate=tiny_images()[3:])
 sys.stdout.write(f"{len(train(tiny_images()[:3], WORSE, progress=False, calibrate=tiny_images()[3:]).losses)} steps\\n")
+try:
+    for trainer in steps_into(sys.argv[1] + " stopped", tiny_images(), PAIR, progress=False):
+        if len(trainer.losses) == 2 and not is_main_process():
+            os.kill(os.getpid(), signal.SIGTERM)
+except TrainingStopped as stopped:
+    sys.stdout.write(str(stopped).split("two ")[1] + "\\n")
 """
 
 
@@ -322,7 +328,9 @@ def test_two_processes_give_the_result_of_one(images, tmp_path):
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "--standalone",
                            str(script), str(tmp_path / "two")], cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True, timeout=120)
     said = sorted(done.stdout.splitlines())
-    assert said[2:] == ["main", "other"], "two processes of one training, not two trainings"
+    assert said[2:4] == ["main", "other"], "two processes of one training, not two trainings"
+    assert said[4:] == ["stopped: stopped after step 3 of 6, checkpoint written; the same call goes on"] * 2
+    assert [path.name for path in (tmp_path / "two stopped" / "checkpoints").iterdir()] == ["step-0000003"]
     assert said[:2] == ["6 steps"] * 2, "an early stop is the same one for all"
     state = json.loads((tmp_path / "two" / "training.json").read_text())
     assert np.allclose(state["losses"], one.losses, rtol=0, atol=1e-6)

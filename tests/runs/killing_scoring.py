@@ -63,7 +63,7 @@ def die_at(name: str, when: str) -> None:
             die()
 
     def rmtree(folder, ignore_errors, whole=shutil.rmtree):
-        if name == "journal" and Path(folder).exists():
+        if name == "journal" and next(Path(folder).glob("0*.jsonl"), None):
             next(Path(folder).glob("0*.jsonl")).unlink()
             die()
         whole(folder, ignore_errors)

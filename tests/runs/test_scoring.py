@@ -146,6 +146,23 @@ def test_a_journal_of_other_images_or_another_model_is_not_gone_on_with(model, t
     assert _outputs(tmp_path / "out") == before
 
 
+def test_a_process_that_outlives_its_run_brings_no_journal_back(model, tmp_path, monkeypatch):
+    """Its main process is dead, a later run has finished and removed the journal: nothing is left to write to."""
+    paths, detector, out = _folder(tmp_path / "in", 2), RadarDetector.from_pretrained(model), tmp_path / "out"
+    score_files(detector, paths, out, progress=False)
+    before = _outputs(out)
+    (out / "journal").mkdir()
+
+    def score_chunk(*given, whole=scoring._score_chunk):
+        yield from whole(*given)
+        scoring._remove_journal(out)
+
+    monkeypatch.setattr(scoring, "_score_chunk", score_chunk)
+    with scoring.tqdm(total=2, disable=True) as bar:
+        scoring._score_share(detector, paths, out, bar, 0, 1)
+    assert _outputs(out) == before and not (out / "journal").exists()
+
+
 # --- several processes -----------------------------------------------------------------------------------------
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
