@@ -70,9 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--run", default="runs/paper", help="folder that keeps what is trained (default: runs/paper)")
     bench.add_argument("--out", default="results", help="folder for the table (default: results)")
 
-    minutes = commands.add_parser("minutes", help="hold the time that each notebook states against what a run took")
-    minutes.add_argument("--run", default="runs/cpu", help="folder that run wrote (default: runs/cpu)")
-
     claims = commands.add_parser("claims", help="write CLAIMS.md from the tables in results/")
     claims.add_argument("--out", default="CLAIMS.md", help="file to write (default: CLAIMS.md)")
     grade = commands.add_parser("grade", help="read the exercises.json of several students and write a table")
@@ -240,16 +237,6 @@ def _grade(args: argparse.Namespace) -> int:
     failed = grade(args.places, Path(args.out))
     print("\n".join([*failed, f"{args.out} written"]))
     return 1 if failed else 0
-
-
-def _minutes(args: argparse.Namespace) -> int:
-    from radar_nb.runs.minutes import check_minutes
-    rows = check_minutes(Path(args.run))
-    for row in rows:
-        low, high = row["stated"]
-        says = f"{low:.0f} s" if low == high else f"{low:.0f} to {high:.0f} s"
-        print(f"{row['notebook']:28} says {says:>12}, took {row['measured']:5.0f} s  {'within 30 %' if row['holds'] else 'off'}")
-    return 0 if all(row["holds"] for row in rows) else 1
 
 
 def _figures(args: argparse.Namespace) -> int:

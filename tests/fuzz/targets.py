@@ -179,7 +179,7 @@ def _json_seeds(name: str) -> list[bytes]:
 
 
 # What an argument can be: commands, options, names that there are, and what may be mistaken for them.
-_WORDS = ("run", "train", "score", "notebooks", "compare", "ablate", "bench", "minutes", "claims", "grade", "figures", "--profile", "--dataset", "--datasets",
+_WORDS = ("run", "train", "score", "notebooks", "compare", "ablate", "bench", "claims", "grade", "figures", "--profile", "--dataset", "--datasets",
           "--seed", "--seeds", "--steps", "--network", "--patience", "--sample-every", "--model", "--engine", "--out", "--methods", "--everything",
           "--ablations", "--normality", "--quick", "--networks", "--run", "--results", "--help", "smoke", "cpu", "printed", "printed_hard", "texture", "fold4",
           "folded", "0", "1", "-1", "2147483648", "1e3", "nan", "", " ", "..", "/", "--", "-", "--seed=0", "--se", "\0", "\u2028", "é\n", "%s", "a" * 300)

@@ -4,10 +4,9 @@ import json
 
 import nbformat
 import pytest
+from minutes import check_minutes, main, stated_seconds
 
-from radar_nb.__main__ import main
 from radar_nb.storage.errors import InputError
-from radar_nb.runs.minutes import check_minutes, stated_seconds
 from radar_nb.storage.places import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
@@ -46,8 +45,9 @@ def test_a_run_is_held_against_what_is_stated(tmp_path, capsys):
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# A\n\n**Time** {words}")]), tmp_path / f"{name}.ipynb")
     (tmp_path / "summary.json").write_text(json.dumps({"profile": "cpu", "seconds": {"notebooks": measured}}))
     assert {row["notebook"]: row["holds"] for row in check_minutes(tmp_path)} == {"00_right": True, "01_long": False, "02_short": False, "03_range": True}
-    assert main(["minutes", "--run", str(tmp_path)]) == 1
+    assert main(str(tmp_path)) == 1
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if "off" in line] == ["01_long", "02_short"]
     (tmp_path / "summary.json").write_text(json.dumps({"profile": "cpu", "seconds": {"notebooks": {"00_right": 50.0}}}))
-    assert main(["minutes", "--run", str(tmp_path)]) == 0
-    assert main(["minutes", "--run", str(tmp_path / "gone")]) == 2 and "summary.json" in capsys.readouterr().err
+    assert main(str(tmp_path)) == 0
+    with pytest.raises(InputError, match="summary.json"):
+        main(str(tmp_path / "gone"))
