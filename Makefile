@@ -1,4 +1,4 @@
-# make run | test | lab | notebooks | book | clean. Each makes .venv by itself the first time.
+# make run | test | lab | notebooks | book | gpu | clean. Each makes .venv by itself the first time.
 PROFILE ?= cpu
 DATASET ?= printed
 SEED    ?= 0
@@ -12,7 +12,7 @@ export GOMP_SPINCOUNT = 1000
 export HF_HUB_OFFLINE = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: run test lab notebooks book clean
+.PHONY: run test lab notebooks book gpu gpu-wheels clean
 
 run: $(READY)
 	$(BIN)/python -m radar_nb run --profile $(PROFILE) --dataset "$(DATASET)" --seed $(SEED) --out "$(OUT)"
@@ -33,6 +33,16 @@ notebooks: $(READY)
 book: $(READY)
 	$(BIN)/sphinx-build -q -E -W --keep-going -c docs/book -d build/doctrees . build/book
 	@echo build/book/index.html
+
+# On a machine with a GPU and PyTorch; 8 minutes. Where that machine has no network, `make gpu-wheels` here first, and copy build/wheels.
+GPU_PYTHON ?= python3
+gpu:
+	[ ! -d build/wheels ] || $(GPU_PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target build/gpu-site build/wheels/*.whl
+	PYTHONPATH=build/gpu-site:$(CURDIR) $(GPU_PYTHON) -m radar_nb.experiments.gpu --out results
+
+gpu-wheels: $(READY)
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --platform any --dest build/wheels \
+	  $$(grep -E '^(diffusers|importlib_metadata|opensimplex|platformdirs)==' constraints.txt)
 
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .hypothesis
