@@ -159,9 +159,8 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from radar_nb.experiments.comparison import (
-        METHODS, collect, compare, full_plan, merge, plan, read_tables, write_tables,
-    )
+    from radar_nb.experiments.comparison import collect, compare, full_plan, merge, plan, read_tables, write_tables
+    from radar_nb.experiments.methods import METHODS
     from radar_nb.runs.kit import Kit
     from radar_nb.runs.notebooks import write_provenance
     names = _chosen("methods", args.methods, METHODS)
@@ -181,16 +180,16 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _ablate(args: argparse.Namespace) -> int:
     from radar_nb.experiments.ablations import ABLATIONS, ablate, measure_normality
-    from radar_nb.experiments.comparison import write_csv
     from radar_nb.runs.kit import Kit
     from radar_nb.runs.notebooks import write_provenance
+    from radar_nb.storage.tables import write_table
     names = _chosen("ablations", args.ablations, ABLATIONS)
     name, began = "normality" if args.normality else "ablations", time.perf_counter()
     if args.normality:
         rows = measure_normality(Kit(args.profile, args.datasets[0], args.seeds[0], args.out))
     else:
         rows = ablate([Kit(args.profile, dataset, seed, args.out) for dataset in args.datasets for seed in args.seeds], names)
-    write_csv(Path(args.results, f"{name}.csv"), rows)
+    write_table(Path(args.results, f"{name}.csv"), rows)
     write_provenance(Path(args.results), name, time.perf_counter() - began if args.normality else sum(row["seconds"] for row in rows))
     print(f"{args.results}: {name}.csv written")
     return 0
@@ -198,10 +197,10 @@ def _ablate(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     from radar_nb.experiments.bench import bench, draw_bench
-    from radar_nb.experiments.comparison import write_csv
     from radar_nb.experiments.networks import NETWORKS, collect_networks, measure_networks
     from radar_nb.runs.kit import Kit
     from radar_nb.runs.notebooks import write_provenance
+    from radar_nb.storage.tables import write_table
     profile, began = args.profile or ("smoke" if args.quick else "cpu"), time.perf_counter()
     if args.networks is None:
         name, rows = "bench", bench(Kit(profile, args.datasets[0], args.seeds[0], args.run), args.quick)
@@ -210,7 +209,7 @@ def _bench(args: argparse.Namespace) -> int:
         chosen = _chosen("networks", args.networks, NETWORKS)
         measure_networks([Kit(profile, dataset, seed, args.run) for dataset in args.datasets for seed in args.seeds], chosen)
         name, rows = "networks", collect_networks(args.run)
-    write_csv(Path(args.out, f"{name}.csv"), rows)
+    write_table(Path(args.out, f"{name}.csv"), rows)
     write_provenance(Path(args.out), name, time.perf_counter() - began if name == "bench" else sum(row["train_seconds"] for row in rows))
     print(f"{args.out}: {name}.csv written")
     return 0

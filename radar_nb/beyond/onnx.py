@@ -57,7 +57,7 @@ class OnnxUNet(Engine):
     def _model(self, timestep: int) -> bytes:
         side = 2 ** len(self.config.block_out_channels)
         example = torch.zeros(2, self.config.in_channels, 2 * side, 3 * side)
-        return to_onnx(_AtTimestep(self.unet, timestep), {"x": example}, ("eps",))
+        return to_onnx(AtTimestep(self.unet, timestep), {"x": example}, ("eps",))
 
 
 def make_engine(name: str, unet: UNet2DModel) -> UNet2DModel | Engine:
@@ -116,7 +116,7 @@ def with_metadata(model: bytes, entries: Mapping[str, str]) -> bytes:
     return proto.SerializeToString()
 
 
-class _AtTimestep(torch.nn.Module):
+class AtTimestep(torch.nn.Module):
     """`x -> eps_theta(x, t)` for one t: the time embedding becomes a constant."""
 
     def __init__(self, unet: UNet2DModel, timestep: int):
@@ -124,6 +124,7 @@ class _AtTimestep(torch.nn.Module):
         self.unet, self.timestep = unet, timestep
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The noise in folded images `(N, C, H, W)`."""
         return self.unet(x, self.timestep).sample
 
 
@@ -133,77 +134,3 @@ def _session(model: bytes | str):
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-# --- measured, not offered
-# -----------------------------------------------------------------------------------
-
-
-class ContiguousUNet(Engine):
-    """PyTorch without channels_last: what the memory layout is worth."""
-
-    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
-        return self._once("unet", self._copy)(x.contiguous(), timestep).sample
-
-    def _copy(self) -> Callable:
-        copy = UNet2DModel.from_config(self.config).eval().to(self.device)
-        copy.load_state_dict(self.unet.state_dict())
-        return copy.to(memory_format=torch.contiguous_format)
-
-
-class Bf16UNet(Engine):
-    """PyTorch with bfloat16 in convolutions and products."""
-
-    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return self.unet(x, timestep).sample.float()
-
-
-class CompiledUNet(Engine):
-    """`torch.compile`, where a C++ compiler is there."""
-
-    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
-        return self._once(timestep, lambda: torch.compile(_AtTimestep(self.unet, timestep)))(x)
-
-
-class OpenVinoUNet(Engine):
-    """OpenVINO on the CPU; each shape of images is prepared anew, for that is faster than one model for
-    all.
-    """
-
-    def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
-        request = self._once((timestep, x.shape), lambda: self._compile(self._converted(timestep, x), x))
-        return torch.from_numpy(next(iter(request.infer([x.cpu().contiguous().numpy()]).values())))
-
-    def _converted(self, timestep: int, x: torch.Tensor):
-        import openvino
-        with torch.inference_mode():
-            return openvino.convert_model(_AtTimestep(self.unet, timestep), example_input=x.cpu())
-
-    def _compile(self, model, x: torch.Tensor):
-        import openvino
-        model.reshape(list(x.shape))
-        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
-                   "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        return openvino.Core().compile_model(model, "CPU", options).create_infer_request()
-
-
-class Int8UNet(OpenVinoUNet):
-    """OpenVINO with weights and activations in 8 bits; their ranges come from `images`, folded calibration
-    images `(N, C, H, W)`.
-    """
-
-    def __init__(self, unet: UNet2DModel, images: torch.Tensor):
-        super().__init__(unet)
-        self.images = images
-
-    def _converted(self, timestep: int, x: torch.Tensor):
-        import nncf
-        nncf.set_log_level("ERROR")
-        samples = nncf.Dataset([image[None].contiguous().numpy() for image in self.images])
-        return nncf.quantize(super()._converted(timestep, x), samples, subset_size=len(self.images))
-
-
-TRIED: Mapping[str, tuple[Callable, tuple[str, ...]]] = {
-    "contiguous": (ContiguousUNet, ()), "bf16": (Bf16UNet, ()), "compile": (CompiledUNet, ()),
-    "openvino": (OpenVinoUNet, ("openvino",)), "openvino_int8": (Int8UNet, ("openvino", "nncf"))}

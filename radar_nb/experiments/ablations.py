@@ -10,12 +10,12 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from radar_nb.beyond.detector import noise_free_detector
-from radar_nb.method.noise_map import READINGS
-from radar_nb.method.noise_map import patch_normality
-from radar_nb.experiments.metrics import auroc, bootstrap_interval, f1, judge
-from radar_nb.runs.kit import Kit
+from radar_nb.beyond.detector import VariantDetector, noise_free_detector
+from radar_nb.experiments.comparison import look_at_test_images
+from radar_nb.experiments.metrics import auroc, bootstrap_interval, f1
+from radar_nb.method.noise_map import READINGS, patch_normality
 from radar_nb.method.training import train
+from radar_nb.runs.kit import Kit
 from radar_nb.runs.training import train_into
 
 
@@ -36,6 +36,15 @@ class Variant:
     def trains(self) -> bool:
         """Whether this point needs a U-Net of its own."""
         return bool(self.training or self.images)
+
+    def build(self, kit: Kit, model_folder: Path | None = None) -> VariantDetector:
+        """The detector, not fitted; a U-Net of its own is trained into `model_folder`, or in memory."""
+        config, unet = replace(kit.training, **self.training), None if self.trains else kit.unet
+        if self.trains:
+            images = kit.data.train[:self.images]
+            result = train_into(model_folder, images, config, progress=False) if model_folder else train(images, config)
+            unet = result.unet
+        return noise_free_detector(unet=unet, training=config, random_state=kit.seed, **self.detector)
 
 
 def _steps_of(name: str, values: Iterable) -> list[Variant]:
@@ -66,32 +75,25 @@ ABLATIONS = {
 def measure_variant(ablation: str, variant: Variant, kit: Kit) -> dict:
     """`run_variant`, or what it gave the last time, which is kept in the run."""
     name = f"{ablation}-{variant.value}".replace(" ", "_").replace(",", "")
-    return kit.keep(f"ablations/{name}",
-                    lambda: run_variant(ablation, variant, kit, kit.model_folder.with_name(f"{kit.model_folder.name}-{name}")))
+    folder = kit.model_folder.with_name(f"{kit.model_folder.name}-{name}")
+    return kit.keep(f"ablations/{name}", lambda: run_variant(ablation, variant, kit, folder))
 
 
 def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | None = None) -> dict:
-    """One point: train if need be, calibrate, look at the test images.
+    """One point: train if need be, calibrate, then `look_at_test_images`.
 
     Returns:
         a row: `ablation`, `value`, the metrics, and the 95 % interval of F1 and of image AUROC over test images.
     """
     began = time.perf_counter()
-    training, unet = kit.training, kit.unet if not variant.trains else None
-    if variant.trains:
-        training = replace(kit.training, **variant.training)
-        images = kit.data.train[:variant.images]
-        unet = (train_into(model_folder, images, training, progress=False) if model_folder else train(images, training)).unet
-    detector = noise_free_detector(unet=unet, training=training, random_state=kit.seed, **variant.detector).fit(kit.data.calibrate)
-    findings = list(detector.inspect(kit.data.test))
-    scores = -np.array([finding["score"] for finding in findings])
-    anomalous = ~np.array([finding["normal"] for finding in findings])
-    labels = kit.data.labels
-    (auroc_low, auroc_high), (f1_low, f1_high) = bootstrap_interval(auroc, labels, scores, repeats=500), bootstrap_interval(f1, labels, anomalous, repeats=500)
-    return {"dataset": kit.data.name, "seed": kit.seed, "ablation": ablation, "value": variant.value,
-            **{key: round(float(value), 4) for key, value in judge(findings, kit.data).items()},
-            "image_auroc_low": round(auroc_low, 4), "image_auroc_high": round(auroc_high, 4),
-            "f1_low": round(f1_low, 4), "f1_high": round(f1_high, 4), "seconds": round(time.perf_counter() - began, 1)}
+    found = look_at_test_images(variant.build(kit, model_folder).fit(kit.data.calibrate), kit)
+    row = {"dataset": kit.data.name, "seed": kit.seed, "ablation": ablation, "value": variant.value,
+           **{key: round(value, 4) for key, value in found["metrics"].items()}}
+    said = {"image_auroc": (auroc, np.array(found["scores"])), "f1": (f1, np.array(found["anomalous"], bool))}
+    for metric, (statistic, values) in said.items():
+        ends = bootstrap_interval(statistic, kit.data.labels, values, repeats=500)
+        row |= {f"{metric}_{end}": round(value, 4) for end, value in zip(("low", "high"), ends, strict=True)}
+    return row | {"seconds": round(time.perf_counter() - began, 1)}
 
 
 def ablate(kits: Iterable[Kit], names: Iterable[str] = tuple(ABLATIONS), progress: bool = True) -> list[dict]:

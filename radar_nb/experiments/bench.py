@@ -11,12 +11,14 @@ from types import MappingProxyType
 import numpy as np
 import torch
 
-from radar_nb.experiments.comparison import METHODS, read_tables
+from radar_nb.experiments.comparison import read_tables
+from radar_nb.experiments.methods import METHODS
 from radar_nb.data.dataset import Sizes
 from radar_nb.data.named import load_dataset
 from radar_nb.beyond.detector import noise_free_detector
 from radar_nb.method.unet import fold_factor
-from radar_nb.beyond.onnx import ENGINES, TRIED, Int8UNet, make_engine, need
+from radar_nb.beyond.onnx import ENGINES, make_engine, need
+from radar_nb.experiments.engines_tried import TRIED, Int8UNet
 from radar_nb.figures import ACCENT, ANOMALOUS, NEUTRAL, NORMAL, new_figure
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.whole import whole_file

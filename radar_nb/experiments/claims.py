@@ -11,11 +11,14 @@ from pathlib import Path
 
 import jinja2
 import numpy as np
+import pandas as pd
 
-from radar_nb.experiments.comparison import METHODS
+from radar_nb.experiments.methods import METHODS
 from radar_nb.experiments.evidence import MENDED, NEAREST, RIVALS, Estimate, Evidence
 from radar_nb.storage.whole import write_text
 
+COLUMNS = {"precision": "precision", "recall": "recall", "accuracy": "accuracy", "AP": "average_precision",
+           "pixel AUROC": "pixel_auroc", "AUPRO": "aupro"}  # of the comparison, without intervals
 COMPARE, ABLATE = "python -m radar_nb compare --everything", "python -m radar_nb ablate --datasets printed printed_hard"
 
 
@@ -54,21 +57,31 @@ def write_claims(evidence: Evidence, path: Path) -> list[Claim]:
     return claims
 
 
-def comparison_table(evidence: Evidence, dataset: str) -> list[dict[str, str]]:
+def comparison_table(evidence: Evidence, dataset: str) -> pd.DataFrame:
     """A row a method: F1 and image AUROC with intervals, the other metrics as means over seeds, as text."""
-    timing = {row["method"]: row for row in evidence.table("bench") if row["batch"] == 1}
-    table = []
-    for name in evidence.methods(dataset):
-        row = {"method": METHODS[name].label, "seeds": str(len(evidence.seeds(dataset, name))),
-               "F1": str(evidence.interval(dataset, name, "f1")), "image AUROC": str(evidence.interval(dataset, name, "image_auroc"))}
-        for title, metric in (("precision", "precision"), ("recall", "recall"), ("accuracy", "accuracy"),
-                              ("AP", "average_precision"), ("pixel AUROC", "pixel_auroc"), ("AUPRO", "aupro")):
-            values = evidence.over_seeds(dataset, name, metric)
-            row[title] = f"{values.mean():.3f}" if len(values) else ""
-        row["ms"] = f"{timing[name]['ms_median']:.0f}" if name in timing else ""
-        row["GFLOP"] = f"{timing[name]['gflop']:.1f}" if name in timing and timing[name]["gflop"] else ""
-        table.append(row)
-    return table
+    return pd.DataFrame([_comparison_row(evidence, dataset, name) for name in evidence.methods(dataset)])
+
+
+def _comparison_row(evidence: Evidence, dataset: str, name: str) -> dict[str, str]:
+    row = {"method": METHODS[name].label, "seeds": str(len(evidence.seeds(dataset, name))),
+           "F1": str(evidence.interval(dataset, name, "f1")),
+           "image AUROC": str(evidence.interval(dataset, name, "image_auroc"))}
+    for title, metric in COLUMNS.items():
+        values = evidence.over_seeds(dataset, name, metric)
+        row[title] = f"{values.mean():.3f}" if len(values) else ""
+    timing = _timing(evidence)
+    timed = name in timing.index
+    row["ms"] = f"{timing.loc[name, 'ms_median']:.0f}" if timed else ""
+    row["GFLOP"] = f"{timing.loc[name, 'gflop']:.1f}" if timed and timing.loc[name, "gflop"] > 0 else ""
+    return row
+
+
+def _timing(evidence: Evidence) -> pd.DataFrame:
+    """The rows of `bench.csv` that time methods, one image at a time, by method; empty if not measured."""
+    bench = evidence.table("bench")
+    if bench.empty:
+        return bench
+    return bench[(bench["batch"] == 1) & bench["method"].isin(METHODS)].set_index("method")
 
 
 # --- the claims ----------------------------------------------------------------------------------------------
@@ -81,9 +94,9 @@ def _single_step(evidence: Evidence) -> Claim | None:
     if rival is None:
         return None
     difference = evidence.difference("printed", "radar", rival, "image_auroc")
-    several = {row["value"]: row for row in _ablation(evidence, "several timesteps", "printed")}
-    more = "" if not several else " Several timesteps change little: AUROC " + ", ".join(
-        f"{row['image_auroc']:.3f} at t = {_text(value)}" for value, row in several.items()) + "."
+    several = _ablation(evidence, "several timesteps", "printed")
+    more = "" if several.empty else " Several timesteps change little: AUROC " + ", ".join(
+        f"{row.image_auroc:.3f} at t = {row.value}" for row in several.itertuples()) + "."
     literal = "" if "radar_predicted" not in evidence.methods("printed") else (
         " It holds for the reading that feeds the clean image; the literal reading `eps_theta(x_t, t)` has AUROC "
         f"{evidence.interval('printed', 'radar_predicted', 'image_auroc')}.")
@@ -96,9 +109,9 @@ def _single_step(evidence: Evidence) -> Claim | None:
 
 
 def _faster(evidence: Evidence) -> Claim | None:
-    timing = {row["method"]: row["ms_median"] for row in evidence.table("bench") if row["method"] in METHODS}
-    if not timing:
+    if (bench := _timing(evidence)).empty:
         return None
+    timing = bench["ms_median"].to_dict()
     ratios = {name: timing[name] / timing["radar"] for name in timing if METHODS[name].family == "reconstruction"}
     text = ", ".join(f"{METHODS[name].label} {ratio:.0f} times" for name, ratio in ratios.items())
     return Claim("It is fast enough for real time, faster than reconstruction.", "abstract; Sec. I",
@@ -109,12 +122,13 @@ def _faster(evidence: Evidence) -> Claim | None:
 
 
 def _gaussian(evidence: Evidence) -> Claim | None:
-    rows = {row["reading"]: row for row in evidence.table("normality")}
-    if not rows:
+    rows = evidence.table("normality")
+    if rows.empty:
         return None
-    text = "; ".join(f"{name}: non-Gaussian {row['rejected_normal']:.0%} of normal and {row['rejected_anomalous']:.0%} of anomalous "
-                     f"patches, AUROC of the statistic {row['auroc']:.2f}" for name, row in rows.items())
-    best = max(rows.values(), key=lambda row: row["auroc"])
+    text = "; ".join(f"{row.reading}: non-Gaussian {row.rejected_normal:.0%} of normal and "
+                     f"{row.rejected_anomalous:.0%} of anomalous patches, AUROC of the statistic {row.auroc:.2f}"
+                     for row in rows.itertuples())
+    best = rows.loc[rows["auroc"].idxmax()]
     tells = best["auroc"] > 0.8 and best["rejected_normal"] < 0.1
     return Claim("The noise map is Gaussian where the surface is normal, and non-Gaussian at a defect.", "Sec. III; Fig. 4",
                  f"K2 test in each 32 x 32 patch, false discovery rate 5 %. {text}.",
@@ -162,18 +176,21 @@ def _all_metrics(evidence: Evidence) -> Claim | None:
                  "precision: the best of each is another method, and only F1 and accuracy weigh both.", COMPARE) if lines else None
 
 
-def _ablation(evidence: Evidence, name: str, dataset: str) -> list[dict]:
+def _ablation(evidence: Evidence, name: str, dataset: str) -> pd.DataFrame:
     """The points of one ablation on one data set, in their order."""
-    return [row for row in evidence.table("ablations") if row["ablation"] == name and row["dataset"] == dataset]
+    rows = evidence.table("ablations")
+    return rows if rows.empty else rows[(rows["ablation"] == name) & (rows["dataset"] == dataset)]
 
 
 def _little_data(evidence: Evidence) -> Claim | None:
     lines, verdicts = [], []
     for dataset in _SURFACES:
-        if rows := _ablation(evidence, "training images", dataset):
-            text = ", ".join(f"{_text(row['value'])}: {row['image_auroc']:.3f} [{row['image_auroc_low']:.3f}, {row['image_auroc_high']:.3f}]" for row in rows)
+        if len(rows := _ablation(evidence, "training images", dataset)):
+            text = ", ".join(f"{row.value}: {Estimate(row.image_auroc, row.image_auroc_low, row.image_auroc_high)}"
+                             for row in rows.itertuples())
             lines.append(f"Image AUROC on `{dataset}` by number of training images: {text}.")
-            verdicts.append("holds" if rows[0]["image_auroc"] > rows[-1]["image_auroc"] - 0.02 else "holds in part")
+            few, all_of_them = rows["image_auroc"].iloc[[0, -1]]
+            verdicts.append("holds" if few > all_of_them - 0.02 else "holds in part")
     return Claim("Patches make do with little data and little memory.", "Sec. III; Fig. 3", " ".join(lines),
                  _together(verdicts),
                  "The *network* needs few images. The Isolation Forest does not: it was calibrated on 240 others. Whole images in one "
@@ -183,9 +200,9 @@ def _little_data(evidence: Evidence) -> Claim | None:
 def _contamination(evidence: Evidence) -> Claim | None:
     lines, verdicts = [], []
     for dataset in _SURFACES:
-        if rows := _ablation(evidence, "contamination", dataset):
-            spread = np.ptp([row["f1"] for row in rows])
-            text = ", ".join(f"{_text(row['value'])}: {row['f1']:.3f}" for row in rows)
+        if len(rows := _ablation(evidence, "contamination", dataset)):
+            spread = np.ptp(rows["f1"])
+            text = ", ".join(f"{row.value}: {row.f1:.3f}" for row in rows.itertuples())
             lines.append(f"F1 on `{dataset}` by contamination: {text}.")
             verdicts.append("holds" if spread < 0.05 else "holds in part" if spread < 0.15 else "does not hold")
     return Claim("The result depends little on the contamination level.", "Sec. IV; Fig. 8", " ".join(lines), _together(verdicts),
@@ -196,10 +213,6 @@ def _contamination(evidence: Evidence) -> Claim | None:
 def _together(verdicts: Sequence[str]) -> str:
     """The verdict of several data sets: theirs if they agree."""
     return verdicts[0] if len(set(verdicts)) == 1 else "holds in part"
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 _SURFACES = ("printed", "printed_hard")  # where ablations are measured

@@ -6,12 +6,14 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from radar_nb.experiments.comparison import METHODS, read_csv
-from radar_nb.storage.places import RESULTS
 from radar_nb.data.named import NAMED
-from radar_nb.storage.errors import InputError
+from radar_nb.experiments.methods import METHODS
 from radar_nb.experiments.metrics import accuracy, auroc, f1, precision, recall
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.places import RESULTS
+from radar_nb.storage.tables import read_table
 
 # The kinds of methods that the paper compares with, and those that came later, RADAR's nearest relatives; our recipes beyond the paper.
 RIVALS, NEAREST, MENDED = ("reconstruction", "statistical"), ("reconstruction-free",), ("RADAR, mended",)
@@ -36,13 +38,18 @@ def draw_images(labels: np.ndarray, repeats: int, rng: np.random.Generator) -> n
 
 
 STATISTICS = {"image_auroc": auroc, "f1": f1, "precision": precision, "recall": recall, "accuracy": accuracy}
+OF_SCORES = ("image_auroc",)  # the others are of decisions
 
 
 class Evidence:
-    """The tables that `python -m radar_nb compare` wrote.
+    """The tables that `python -m radar_nb compare` wrote, as DataFrames.
 
     Args:
-        folder: holds `comparison.csv`, `images/*.csv`, and, where measured, `bench.csv`, `networks.csv`, `ablations.csv`, `normality.csv`.
+        folder: holds `comparison.csv`, `images/*.csv`, and, where measured, `bench.csv`, `networks.csv`,
+            `ablations.csv`, `normality.csv`.
+
+    Attributes:
+        rows: `comparison.csv`.
 
     Raises:
         InputError: there is no `comparison.csv`.
@@ -51,83 +58,98 @@ class Evidence:
     def __init__(self, folder: str | Path = RESULTS):
         self.folder = Path(folder)
         if not (self.folder / "comparison.csv").is_file():
-            raise InputError(f"{self.folder / 'comparison.csv'}: no such file; `python -m radar_nb compare` writes it")
-        self.rows = read_csv(self.folder / "comparison.csv")
+            raise InputError(f"{self.folder / 'comparison.csv'}: no such file; "
+                             "`python -m radar_nb compare` writes it")
+        self.rows = read_table(self.folder / "comparison.csv")
 
-    def table(self, name: str) -> list[dict]:
-        """The rows of another table of the folder; none if it was not measured."""
+    def table(self, name: str) -> pd.DataFrame:
+        """Another table of the folder; empty if it was not measured."""
         path = self.folder / f"{name}.csv"
-        return read_csv(path) if path.is_file() else []
+        return read_table(path) if path.is_file() else pd.DataFrame()
 
     def datasets(self) -> list[str]:
         """Which data sets were measured."""
-        return list(dict.fromkeys(row["dataset"] for row in self.rows))
+        return list(self.rows["dataset"].unique())
 
     def methods(self, dataset: str) -> list[str]:
         """Which methods were measured on a data set, in the order of `METHODS`."""
-        found = {row["method"] for row in self.rows if row["dataset"] == dataset}
+        found = set(self.rows.loc[self.rows["dataset"] == dataset, "method"])
         return [name for name in METHODS if name in found]
 
     def seeds(self, dataset: str, *methods: str) -> list[int]:
         """The seeds with which all these methods were measured."""
-        found = [{int(row["seed"]) for row in self.rows if row["dataset"] == dataset and row["method"] == method} for method in methods]
-        return sorted(set.intersection(*found))
+        return sorted(set.intersection(*(set(self._of(dataset, method)["seed"]) for method in methods)))
 
-    def value(self, dataset: str, seed: int, method: str, metric: str) -> float | None:
-        """One cell of `comparison.csv`; None where the metric was not measured."""
-        return next(row[metric] for row in self.rows if (row["dataset"], row["seed"], row["method"]) == (dataset, seed, method))
+    def value(self, dataset: str, seed: int, method: str, metric: str) -> float:
+        """One metric of a method on one seed: of `comparison.csv`, or where it is not there, computed."""
+        row = self._of(dataset, method).set_index("seed").loc[seed]
+        if metric in row and pd.notna(row[metric]):
+            return float(row[metric])
+        return float(self._statistic(metric, self.said(dataset, seed, method)))
 
     def over_seeds(self, dataset: str, method: str, metric: str) -> np.ndarray:
-        """A metric of `comparison.csv`, a value a seed."""
-        return np.array([row[metric] for row in self.rows
-                         if row["dataset"] == dataset and row["method"] == method and row[metric] is not None], float)
+        """A metric of `comparison.csv`, a value a seed; empty where it was not measured."""
+        rows = self._of(dataset, method)
+        return rows[metric].dropna().to_numpy(float) if metric in rows else np.array([])
+
+    def _of(self, dataset: str, method: str) -> pd.DataFrame:
+        return self.rows[(self.rows["dataset"] == dataset) & (self.rows["method"] == method)]
 
     @cache  # noqa: B019 - a handful of small tables, kept as long as the object
     def said(self, dataset: str, seed: int, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What a method said of each test image: labels, scores, decisions, `(N,)` each."""
-        rows = [row for row in self._images(dataset) if row["seed"] == seed]
-        return (np.array([row["kind"] != "good" for row in rows]), np.array([row[f"{method}_score"] for row in rows], float),
-                np.array([row[f"{method}_anomalous"] for row in rows], float) > 0.5)
+        images = self._images(dataset)
+        images = images[images["seed"] == seed]
+        return ((images["kind"] != "good").to_numpy(), images[f"{method}_score"].to_numpy(float),
+                images[f"{method}_anomalous"].to_numpy(bool))
 
     @cache  # noqa: B019
-    def _images(self, dataset: str) -> list[dict]:
-        return read_csv(self.folder / "images" / f"{dataset}.csv")
+    def _images(self, dataset: str) -> pd.DataFrame:
+        return read_table(self.folder / "images" / f"{dataset}.csv")
 
     def interval(self, dataset: str, method: str, metric: str) -> Estimate:
         """Mean over seeds of an image metric, with its bootstrap interval."""
         return self._bootstrap(dataset, (method,), metric, lambda values: values[0])
 
     def difference(self, dataset: str, first: str, second: str, metric: str = "f1") -> Estimate:
-        """`first` minus `second` on the same images and seeds: mean over seeds, with its paired bootstrap interval."""
+        """`first` minus `second` on the same images and seeds: mean over seeds, with its paired interval."""
         return self._bootstrap(dataset, (first, second), metric, lambda values: values[0] - values[1])
 
-    def next_best(self, dataset: str, metric: str = "f1", families: Sequence[str] = RIVALS, first: str = "radar") -> str | None:
+    def next_best(self, dataset: str, metric: str = "f1", families: Sequence[str] = RIVALS,
+                  first: str = "radar") -> str | None:
         """The method of these families that comes closest to `first`, on the seeds that both were measured with.
 
         It is picked on test images, against RADAR's favour. None where no method of them was measured.
         """
         def lead(name: str) -> float:
-            shared = self.seeds(dataset, first, name)
-            return float(np.mean([self.value(dataset, seed, name, metric) - self.value(dataset, seed, first, metric) for seed in shared]))
+            return float(np.mean([self.value(dataset, seed, name, metric) - self.value(dataset, seed, first, metric)
+                                  for seed in self.seeds(dataset, first, name)]))
 
-        names = [name for name in self.methods(dataset) if METHODS[name].family in families and self.seeds(dataset, first, name)]
+        names = [name for name in self.methods(dataset)
+                 if METHODS[name].family in families and self.seeds(dataset, first, name)]
         return max(names, key=lead, default=None)
 
-    def _bootstrap(self, dataset: str, methods: tuple[str, ...], metric: str, combine: Callable, repeats: int = 1000) -> Estimate:
+    @staticmethod
+    def _statistic(metric: str, said: Sequence[np.ndarray], index: np.ndarray | slice = slice(None)) -> np.ndarray:
+        labels, scores, anomalous = said
+        return STATISTICS[metric](labels[index], (scores if metric in OF_SCORES else anomalous)[index])
+
+    def _bootstrap(self, dataset: str, methods: tuple[str, ...], metric: str, combine: Callable,
+                   repeats: int = 1000) -> Estimate:
         """Seeds are drawn with replacement, then good and defective images apart.
 
-        A made data set has other test images with each seed; a folder has the same, so there all seeds share one draw.
+        A made data set has other test images with each seed; a folder has the same, so there all seeds share
+        one draw.
         """
-        statistic, part = STATISTICS[metric], 1 if metric == "image_auroc" else 2
         seeds, rng = self.seeds(dataset, *methods), np.random.default_rng(0)
         said = [[self.said(dataset, seed, method) for method in methods] for seed in seeds]
         index, samples = draw_images(said[0][0][0], repeats, rng), []
         for each in said:  # the value of each draw of images, for each seed
             if dataset in NAMED:
                 index = draw_images(each[0][0], repeats, rng)
-            samples.append(combine([statistic(entry[0][index], entry[part][index]) for entry in each]))
+            samples.append(combine([self._statistic(metric, entry, index) for entry in each]))
         drawn = rng.integers(len(seeds), size=(repeats, len(seeds)))
         means = np.take_along_axis(np.stack(samples, axis=1), drawn, axis=1).mean(axis=1)
-        value = np.mean([combine([statistic(entry[0], entry[part]) for entry in each]) for each in said])
+        value = np.mean([combine([self._statistic(metric, entry) for entry in each]) for each in said])
         low, high = np.quantile(means, [0.025, 0.975])
         return Estimate(float(value), float(low), float(high))

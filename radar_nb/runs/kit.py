@@ -3,25 +3,26 @@
 A profile is how much is done: smoke for CI, cpu for a laptop, gpu for the paper's scale.
 """
 
-import csv
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
 from diffusers import UNet2DModel
 
 from radar_nb.data.dataset import Dataset, Sizes
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
-from radar_nb.storage.unet_folder import load_unet
-from radar_nb.storage.errors import InputError
-from radar_nb.storage.places import REPOSITORY
-from radar_nb.storage.whole import waiting_for, whole_file, write_json
-from radar_nb.storage.untrusted import read_json
 from radar_nb.method.training import TrainingConfig
 from radar_nb.runs.training import train_into
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.tables import write_table
+from radar_nb.storage.unet_folder import load_unet
+from radar_nb.storage.untrusted import read_json
+from radar_nb.storage.whole import waiting_for, write_json
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,10 @@ PROFILES = {
     "smoke": Profile(Sizes(train=24, calibrate=120, test_good=20, test_per_defect=6, longest_side=256),
                      TrainingConfig(steps=20)),
     "cpu": Profile(Sizes(), TrainingConfig()),
-    "gpu": Profile(Sizes(train=400, calibrate=400, test_good=200, test_per_defect=60, side=256, longest_side=1024),
-                   TrainingConfig(steps=8000, batch_size=128, patch_size=64, fold=1, widths=(64, 128, 256, 256),
-                                  ema_decay=0.995, checkpoint_every=1000)),
+    "gpu": Profile(Sizes(train=400, calibrate=400, test_good=200, test_per_defect=60, side=256,
+                         longest_side=1024),
+                   TrainingConfig(steps=8000, batch_size=128, patch_size=64, fold=1,
+                                  widths=(64, 128, 256, 256), ema_decay=0.995, checkpoint_every=1000)),
 }
 
 
@@ -55,11 +57,13 @@ class Kit:
         InputError: one line that says which argument is wrong.
     """
 
-    def __init__(self, profile: str = "smoke", dataset: str = "printed", seed: int = 0, folder: str | Path | None = None):
+    def __init__(self, profile: str = "smoke", dataset: str = "printed", seed: int = 0,
+                 folder: str | Path | None = None):
         if not isinstance(profile, str) or profile not in PROFILES:
             raise InputError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}")
         if not isinstance(dataset, (str, Path)):
-            raise InputError(f"dataset={dataset!r}: give a name in quotes, such as \"printed\", or a folder's path")
+            raise InputError(f"dataset={dataset!r}: give a name in quotes, such as \"printed\", "
+                             "or a folder's path")
         if type(seed) is not int or not 0 <= seed < 2**31:
             raise InputError(f"seed={seed!r}: give a whole number from 0 to {2**31 - 1}")
         self.profile, self.seed = profile, seed
@@ -72,10 +76,10 @@ class Kit:
 
     @cached_property
     def unet(self) -> UNet2DModel:
-        """The trained U-Net: the one that notebook 04 trained in this run, else the released one, else train one now.
+        """The trained U-Net: of notebook 04 in this run, else the released one, else one that is trained now.
 
-        At the smoke profile the released one comes first: twenty steps do not make a detector. At the others it stands for
-        seed 0 only, with which it was trained: another seed is another training.
+        At the smoke profile the released one comes first: twenty steps do not make a detector. At the others
+        it is used for seed 0 only, with which it was trained: another seed is another training.
         """
         folders = [self.model_folder, self.weights_folder] if self.seed == 0 else [self.model_folder]
         for folder in [self.weights_folder, self.model_folder] if self.profile == "smoke" else folders:
@@ -86,22 +90,21 @@ class Kit:
     @cached_property
     def detector(self) -> RadarDetector:
         """A detector on `unet`, calibrated on images that the U-Net was not trained on."""
-        return RadarDetector(unet=self.unet, training=self.training, random_state=self.seed, longest_side=self.longest_side).fit(self.data.calibrate)
+        detector = RadarDetector(unet=self.unet, training=self.training, random_state=self.seed,
+                                 longest_side=self.longest_side)
+        return detector.fit(self.data.calibrate)
 
     @property
     def longest_side(self) -> int | None:
-        """The side that larger images were shrunk to, in training too."""
+        """The length in pixels that longer sides of images are shrunk to, in training too."""
         return PROFILES[self.profile].sizes.longest_side
 
-    def save_table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Write rows with the same keys as `tables/<name>.csv` of the run."""
-        with whole_file(self.folder / "tables" / f"{name}.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0].keys())
-            writer.writeheader()
-            writer.writerows(rows)
+    def save_table(self, name: str, rows: pd.DataFrame | Sequence[Mapping[str, object]]) -> None:
+        """Write a DataFrame, or rows with the same keys, as `tables/<name>.csv` of the run."""
+        write_table(self.folder / "tables" / f"{name}.csv", rows)
 
     def keep(self, name: str, make: Callable[[], dict]) -> dict:
-        """`make()`, or what it gave the last time: kept as `measured/<data set>-seed<seed>/<name>.json` of the run."""
+        """What `make()` returns, remembered as `measured/<data set>-seed<seed>/<name>.json` of the run."""
         path = self.folder / "measured" / self.model_folder.name / f"{name}.json"
         if not path.is_file():
             write_json(path, make(), indent=None)
@@ -112,5 +115,6 @@ class Kit:
         path = self.folder / "methods.json"
         with waiting_for(path):  # two notebooks may come at once
             known = read_json(path, finite=False) if path.is_file() else {}
-            known[method] = known.get(method, {}) | {name: round(float(value), 6) for name, value in scores.items()}
+            rounded = {name: round(float(value), 6) for name, value in scores.items()}
+            known[method] = known.get(method, {}) | rounded
             write_json(path, known)

@@ -12,7 +12,7 @@ from radar_nb.method.detector import RadarDetector
 from radar_nb.method.unet import build_unet, predict_noise
 from radar_nb.beyond.detector import NOISE_FREE, VariantDetector
 from radar_nb.beyond.export import export
-from radar_nb.beyond.onnx import TRIED, Int8UNet, OnnxUNet, make_engine, need
+from radar_nb.beyond.onnx import OnnxUNet, make_engine, need
 from radar_nb.data.images import to_tensor
 from radar_nb.storage.errors import InputError
 
@@ -38,25 +38,6 @@ def test_onnx_answers_as_torch_at_every_size_and_timestep(channels, fold, attent
         x = torch.randn(shape)
         asked, answered = predict_noise(unet, x, timestep), predict_noise(engine, x, timestep)
         assert torch.allclose(asked, answered, atol=1e-4 * float(asked.abs().max())), shape
-
-
-@pytest.mark.parametrize("name", ["contiguous", "bf16"])
-@torch.inference_mode()
-def test_what_was_tried_answers_as_torch(unet, name):
-    x = torch.randn(2, 1, 32, 40)
-    asked, answered = predict_noise(unet, x, 200), predict_noise(TRIED[name][0](unet), x, 200)
-    assert torch.allclose(asked, answered, atol=(0.05 if name == "bf16" else 1e-5) * float(asked.abs().max()))
-
-
-@torch.inference_mode()
-def test_openvino_and_its_eight_bits(unet):
-    pytest.importorskip("openvino")
-    x = torch.randn(2, 1, 32, 40)
-    asked = predict_noise(unet, x, 200)
-    assert torch.allclose(asked, predict_noise(TRIED["openvino"][0](unet), x, 200), atol=1e-4)
-    pytest.importorskip("nncf")
-    eight = predict_noise(Int8UNet(unet, torch.randn(4, 4, 16, 20)), x, 200)
-    assert 0 < (eight - asked).abs().max() and torch.corrcoef(torch.stack([eight.ravel(), asked.ravel()]))[0, 1] > 0.9
 
 
 def test_a_detector_takes_an_engine(unet, images, tmp_path):

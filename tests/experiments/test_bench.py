@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import SMALL
@@ -11,7 +12,6 @@ from conftest import SMALL
 from radar_nb.experiments import bench, networks
 from radar_nb.__main__ import main
 from radar_nb.experiments.bench import exponent, time_methods
-from radar_nb.experiments.comparison import read_csv
 from radar_nb.method.detector import RadarDetector
 from radar_nb.method.unet import build_unet
 from radar_nb.storage.errors import InputError
@@ -19,6 +19,7 @@ from radar_nb.experiments.networks import NETWORKS, measure_networks, pareto_fro
 from radar_nb.runs.kit import PROFILES, Kit
 from radar_nb.experiments.timing import COLUMNS, Job, count_gflop, gemm_roof, measure, rows_of
 from radar_nb.method.training import TrainingConfig
+from radar_nb.storage.tables import read_table
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_bench_quick_has_a_row_for_everything(kit, tmp_path, monkeypatch, capsys
     monkeypatch.setattr(bench, "SIDE", 32)
     monkeypatch.setattr(bench, "METHODS", {name: bench.METHODS[name] for name in ("radar", "pca", "anoddpm")})
     assert main(["bench", "--quick", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 0
-    rows = read_csv(tmp_path / "out/bench.csv")
+    rows = read_table(tmp_path / "out/bench.csv").to_dict("records")
     assert tuple(rows[0]) == COLUMNS and (tmp_path / "out/bench.png").stat().st_size > 5000
     assert {(row["method"], row["engine"]) for row in rows} >= {("radar", "torch"), ("pca", "numpy"), ("score folded", "onnx"),
                                                                 (f"forward {networks.FAST}", "onnx"), ("forward folded", "torch")}
@@ -113,7 +114,7 @@ def test_the_pareto_front_is_what_no_other_beats():
 def test_a_recipe_is_chosen_on_pasted_defects_whatever_the_test_images_say():
     rows = [{"dataset": "d", "network": "n", "recipe": recipe, "seed": seed, "pasted_auroc": pasted, "image_auroc": auroc}
             for recipe, pasted, auroc in (("a", 0.7, 0.99), ("b", 0.8, 0.5)) for seed in (0, 1)]
-    assert networks.chosen(rows, "d", "n") == {"recipe": "b", "seeds": 2, "pasted_auroc": pytest.approx(0.8), "image_auroc": 0.5}
+    assert networks.chosen(pd.DataFrame(rows), "d", "n") == {"recipe": "b", "seeds": 2, "pasted_auroc": pytest.approx(0.8), "image_auroc": 0.5}
 
 
 def test_the_exponent_of_a_power_law():

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from radar_nb.data.images import to_tensor
 from radar_nb.data.named import load_dataset
-from radar_nb.experiments.comparison import METHODS
+from radar_nb.experiments.methods import METHODS
 from radar_nb.experiments.metrics import evaluate
 from radar_nb.method.diffusion import add_noise, denoise, make_scheduler
 from radar_nb.method.training import draw_batch, train

@@ -1,0 +1,32 @@
+"""Engines that were tried: each answers as the U-Net does."""
+
+import pytest
+import torch
+
+from radar_nb.experiments.engines_tried import TRIED, Int8UNet
+from radar_nb.method.unet import build_unet, predict_noise
+
+
+@pytest.fixture(scope="module")
+def unet():
+    torch.manual_seed(0)
+    return build_unet(1, 2, (16, 32), True).eval()
+
+
+@pytest.mark.parametrize("name", ["contiguous", "bf16"])
+@torch.inference_mode()
+def test_what_was_tried_answers_as_torch(unet, name):
+    x = torch.randn(2, 1, 32, 40)
+    asked, answered = predict_noise(unet, x, 200), predict_noise(TRIED[name][0](unet), x, 200)
+    assert torch.allclose(asked, answered, atol=(0.05 if name == "bf16" else 1e-5) * float(asked.abs().max()))
+
+
+@torch.inference_mode()
+def test_openvino_and_its_eight_bits(unet):
+    pytest.importorskip("openvino")
+    x = torch.randn(2, 1, 32, 40)
+    asked = predict_noise(unet, x, 200)
+    assert torch.allclose(asked, predict_noise(TRIED["openvino"][0](unet), x, 200), atol=1e-4)
+    pytest.importorskip("nncf")
+    eight = predict_noise(Int8UNet(unet, torch.randn(4, 4, 16, 20)), x, 200)
+    assert 0 < (eight - asked).abs().max() and torch.corrcoef(torch.stack([eight.ravel(), asked.ravel()]))[0, 1] > 0.9
