@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from radar_nb.experiments.claims import make_claims
+    from radar_nb.experiments.evidence import Evidence
     from radar_nb.runs.kit import Kit
     from radar_nb.runs.notebooks import NotebookError, run_notebooks
     kit = Kit(args.profile, args.dataset, args.seed, args.out)
@@ -90,7 +92,7 @@ def _run(args: argparse.Namespace) -> int:
     print(kit.data, flush=True)
     try:
         dataset = str(Path(args.dataset).resolve()) if Path(args.dataset).is_dir() else args.dataset
-        summary = run_notebooks(kit, dataset)
+        summary = run_notebooks(kit, dataset, make_claims(Evidence()))
     except NotebookError as error:
         print(f"python -m radar_nb run: {error}", file=sys.stderr)
         return 1
@@ -108,9 +110,10 @@ def _training_config(args: argparse.Namespace, config: "TrainingConfig") -> "Tra
 
 
 def _train(args: argparse.Namespace) -> int:
+    from radar_nb.experiments.metrics import evaluate
     from radar_nb.method.detector import RadarDetector
     from radar_nb.runs.kit import Kit
-    from radar_nb.runs.notebooks import write_card
+    from radar_nb.runs.provenance import write_card
     from radar_nb.runs.training import TrainingStopped, is_main_process, train_into
     kit = Kit(args.profile, args.dataset, args.seed)
     config = _training_config(args, kit.training)
@@ -125,7 +128,7 @@ def _train(args: argparse.Namespace) -> int:
     if is_main_process():
         detector = RadarDetector(unet=result.unet, training=config, random_state=args.seed, longest_side=kit.longest_side).fit(kit.data.calibrate)
         detector.save_pretrained(args.out)
-        write_card(Path(args.out), kit, config, result, detector)
+        write_card(Path(args.out), kit, config, result, evaluate(detector, kit.data))
         print(f"{args.out}: U-Net and detector, loss {result.losses[-1]:.3f}, {result.seconds:.0f} s")
     return 0
 
@@ -162,7 +165,7 @@ def _compare(args: argparse.Namespace) -> int:
     from radar_nb.experiments.comparison import collect, compare, full_plan, merge, plan, read_tables, write_tables
     from radar_nb.experiments.methods import METHODS
     from radar_nb.runs.kit import Kit
-    from radar_nb.runs.notebooks import write_provenance
+    from radar_nb.runs.provenance import write_provenance
     names = _chosen("methods", args.methods, METHODS)
     jobs, absent = (full_plan(args.profile, args.out) if args.everything else
                     (plan((Kit(args.profile, dataset, seed, args.out) for dataset in args.datasets for seed in args.seeds), names), []))
@@ -181,7 +184,7 @@ def _compare(args: argparse.Namespace) -> int:
 def _ablate(args: argparse.Namespace) -> int:
     from radar_nb.experiments.ablations import ABLATIONS, ablate, measure_normality
     from radar_nb.runs.kit import Kit
-    from radar_nb.runs.notebooks import write_provenance
+    from radar_nb.runs.provenance import write_provenance
     from radar_nb.storage.tables import write_table
     names = _chosen("ablations", args.ablations, ABLATIONS)
     name, began = "normality" if args.normality else "ablations", time.perf_counter()
@@ -199,7 +202,7 @@ def _bench(args: argparse.Namespace) -> int:
     from radar_nb.experiments.bench import bench, draw_bench
     from radar_nb.experiments.networks import NETWORKS, collect_networks, measure_networks
     from radar_nb.runs.kit import Kit
-    from radar_nb.runs.notebooks import write_provenance
+    from radar_nb.runs.provenance import write_provenance
     from radar_nb.storage.tables import write_table
     profile, began = args.profile or ("smoke" if args.quick else "cpu"), time.perf_counter()
     if args.networks is None:

@@ -19,10 +19,7 @@ NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 # A room may import from rooms in rows above its own; rooms of one row never import each other.
 ROOMS = [("storage", "figures"), ("data",), ("method",), ("beyond", "rivals", "runs", "teaching"), ("experiments",), ("__main__",)]
 # Still to be cut.
-SEAMS = {("method/detector.py", "radar_nb.beyond.decisions"), ("method/detector.py", "radar_nb.beyond.export"),
-         ("method/detector.py", "radar_nb.beyond.onnx"), ("runs/notebooks.py", "radar_nb.experiments.claims"),
-         ("runs/notebooks.py", "radar_nb.experiments.evidence"), ("runs/notebooks.py", "radar_nb.experiments.metrics"),
-         ("teaching/exercises/__init__.py", "radar_nb.runs.kit")}
+SEAMS = {("teaching/exercises/__init__.py", "radar_nb.runs.kit")}
 
 
 def test_pyproject_constraints_and_environment_agree():
