@@ -14,11 +14,11 @@ from radar_nb.experiments.methods import METHODS
 from radar_nb.experiments.metrics import evaluate
 from radar_nb.method.diffusion import add_noise, denoise, make_scheduler
 from radar_nb.method.training import draw_batch, train
-from radar_nb.runs.training import train_into
 from radar_nb.method.unet import predict_noise
 from radar_nb.rivals.base import DiffusionRival
 from radar_nb.rivals.same_unet import AnoDdpm, Inversion, NoiseDensity, Reconstruction
 from radar_nb.rivals.simplex import simplex_field, simplex_noise
+from radar_nb.runs.training import train_into
 from radar_nb.storage.errors import InputError
 
 CHEAP = {"density": lambda unet: NoiseDensity(unet, timestep=100), "inversion": lambda unet: Inversion(unet),
