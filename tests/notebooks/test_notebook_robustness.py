@@ -10,8 +10,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from radar_nb.storage import whole as files
-from radar_nb.experiments.comparison import write_csv
 from radar_nb.storage.errors import InputError
+from radar_nb.storage.tables import write_table
 from radar_nb.storage.whole import locked, whole_file
 from radar_nb.data.images import write_image
 from radar_nb.runs.kit import Kit
@@ -71,7 +71,7 @@ def test_every_notebook_gives_all_its_parameters_to_the_kit_before_it_does_anyth
 
 WRITERS = {
     "an image": ("a.png", lambda path: write_image(path, np.zeros((4, 4), np.uint8)), lambda path: write_image(path, np.ones((9, 9), np.uint8))),
-    "a table": ("a.csv", lambda path: write_csv(path, [{"a": 1}]), lambda path: write_csv(path, [{"b": 2}] * 99)),
+    "a table": ("a.csv", lambda path: write_table(path, [{"a": 1}]), lambda path: write_table(path, [{"b": 2}] * 99)),
     "JSON": ("a.json", lambda path: files.write_json(path, {"a": 1}), lambda path: files.write_json(path, {"b": [2] * 99})),
 }
 
