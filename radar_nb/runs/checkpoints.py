@@ -1,8 +1,8 @@
 """The state of a training on disk, as safetensors and JSON: loading it can run no code.
 
 `checkpoints/step-N` holds everything that the next step depends on: weights, their average (EMA), the
-optimiser's moments, the losses so far. A checkpoint is whole or not there. The last two are kept. Where checksums
-show that the disk has damaged one, the one before is used.
+optimiser's moments, the losses so far. A checkpoint is whole or not there. The last two are kept. Where
+checksums show that the disk has damaged one, the one before is used.
 """
 
 import json

@@ -1,6 +1,8 @@
-"""Train, kill, train on: in forks of one warm process, so that a kill costs no interpreter start. `test_resume.py` calls this as a program.
+"""Train, kill, train on: in forks of one warm process, so that a kill costs no interpreter start.
+`test_resume.py` calls this as a program.
 
-Prints a JSON list: for each kill, where it struck and whether everything in the folder is at last what an uninterrupted run writes.
+Prints a JSON list: for each kill, where it struck and whether everything in the folder is at last what an
+uninterrupted run writes.
 """
 
 import hashlib
@@ -21,11 +23,11 @@ import torch
 from conftest import TINY_RUN, tiny_images
 from tqdm.auto import tqdm
 
-from radar_nb.storage import whole as files
 from radar_nb.method.diffusion import denoise
 from radar_nb.method.training import train
 from radar_nb.runs import training
 from radar_nb.runs.training import train_into
+from radar_nb.storage import whole as files
 
 
 def fork(out: Path, prepare: Callable[[], None] = lambda: None) -> int:
@@ -63,7 +65,9 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def die_at(number: int) -> Callable[[], None]:
-    """Make the process kill itself instead of its `number`-th flush to disk, rename or removal of a folder."""
+    """Make the process kill itself instead of its `number`-th flush to disk, rename or removal of a
+    folder.
+    """
     left = [number]
 
     def counted(call: Callable) -> Callable:
@@ -75,16 +79,27 @@ def die_at(number: int) -> Callable[[], None]:
         return wrapper
 
     def prepare() -> None:
-        files.sync, files.os.replace, shutil.rmtree = counted(files.sync), counted(os.replace), counted(shutil.rmtree)
+        files.sync, files.os.replace, shutil.rmtree = (
+            counted(files.sync),
+            counted(os.replace),
+            counted(shutil.rmtree),
+        )
+
     return prepare
 
 
 def main(folder: Path, kills: int) -> list[dict]:
     """`kills` at random moments, then one at each write, rename and removal."""
     torch.set_num_threads(1)
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore that all forks share: one that is killed while holding it would stop the others for ever
-    training.denoise = lambda unet, noise, start, steps: denoise(unet, noise, start, 5)  # samples with fewer steps: a tenth of the time
-    train(tiny_images(), replace(TINY_RUN, steps=1), progress=False)  # what is imported on first use, the children need not import
+    # tqdm's own lock is a semaphore that all forks share. One that is killed while holding it would stop the
+    # others for ever.
+    tqdm.set_lock(threading.RLock())
+    training.denoise = lambda unet, noise, start, steps: denoise(
+        unet, noise, start, 5
+    )  # samples with fewer steps: a tenth of the time
+    train(
+        tiny_images(), replace(TINY_RUN, steps=1), progress=False
+    )  # what is imported on first use, the children need not import
     began = time.perf_counter()
     assert not killed(fork(folder / "straight"))
     expected, seconds = digests(folder / "straight"), time.perf_counter() - began
@@ -93,7 +108,9 @@ def main(folder: Path, kills: int) -> list[dict]:
     def resume(out: Path, where: str) -> None:
         steps = len(list(out.glob("checkpoints/step-*[0-9]"))), (out / "training.json").exists()
         assert not killed(fork(out))
-        rows.append({"where": where, "checkpoints": steps[0], "finished": steps[1], "equal": digests(out) == expected})
+        rows.append(
+            {"where": where, "checkpoints": steps[0], "finished": steps[1], "equal": digests(out) == expected}
+        )
         shutil.rmtree(out)
 
     while len(rows) < kills:

@@ -1,8 +1,9 @@
-"""Score in several processes, kill one of them, score on with another number: in forks of one warm process, so that a kill costs no
-interpreter start. `test_scoring.py` calls this as a program; the forks get the environment that `torchrun` would give them.
+"""Score in several processes, kill one of them, score on with another number: in forks of one warm process,
+so that a kill costs no interpreter start. `test_scoring.py` calls this as a program; the forks get the
+environment that `torchrun` would give them.
 
-Prints JSON: which process scored which chunk where none was killed; for each kill, where it struck and whether everything in the folder is
-at last what one uninterrupted process writes.
+Prints JSON: which process scored which chunk where none was killed; for each kill, where it struck and
+whether everything in the folder is at last what one uninterrupted process writes.
 """
 
 import json
@@ -19,16 +20,29 @@ from pathlib import Path
 
 from killing import digests
 
-from radar_nb.runs import scoring
 from radar_nb.method.detector import RadarDetector
+from radar_nb.runs import scoring
 
-# Of how many processes which one dies, at the renaming of which file, and whether before or after it. `journal`: while it is removed.
-PLACES = [(1, 0, "*_overlay.png", "after"), (1, 0, "0*.jsonl", "after"), (2, 0, "scoring.json", "after"), (2, 0, "*_mask.png", "before"),
-          (2, 0, "0*.jsonl", "before"), (2, 0, "0*.jsonl", "after"), (2, 0, "scores.jsonl", "after"), (2, 0, "scores.csv", "after"), (2, 0, "journal", "after"),
-          (2, 1, "0*.jsonl", "before"), (2, 1, "0*.jsonl", "after")]
+# Of how many processes which one dies, at the renaming of which file, and whether before or after it.
+# `journal`: while it is removed.
+PLACES = [
+    (1, 0, "*_overlay.png", "after"),
+    (1, 0, "0*.jsonl", "after"),
+    (2, 0, "scoring.json", "after"),
+    (2, 0, "*_mask.png", "before"),
+    (2, 0, "0*.jsonl", "before"),
+    (2, 0, "0*.jsonl", "after"),
+    (2, 0, "scores.jsonl", "after"),
+    (2, 0, "scores.csv", "after"),
+    (2, 0, "journal", "after"),
+    (2, 1, "0*.jsonl", "before"),
+    (2, 1, "0*.jsonl", "after"),
+]
 
 
-def start(score: Callable[[], int], count: int, prepare: Callable[[int], None] = lambda rank: None) -> list[int]:
+def start(
+    score: Callable[[], int], count: int, prepare: Callable[[int], None] = lambda rank: None
+) -> list[int]:
     """Score in `count` children; returns their process ids at once."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -37,7 +51,13 @@ def start(score: Callable[[], int], count: int, prepare: Callable[[int], None] =
         pid = os.fork()
         if pid == 0:
             if count > 1:
-                os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+                os.environ.update(
+                    RANK=str(rank),
+                    LOCAL_RANK=str(rank),
+                    WORLD_SIZE=str(count),
+                    MASTER_ADDR="127.0.0.1",
+                    MASTER_PORT=str(port),
+                )
             try:
                 prepare(rank)
                 score()
@@ -101,13 +121,26 @@ def main(model: Path, images: Path, folder: Path) -> dict[str, list]:
     assert end(run(folder / "two", 2, write_down)) == [0, 0] and digests(folder / "two") == expected
     for number, (count, victim, name, when) in enumerate(PLACES):
         out = folder / str(number)
-        pids = run(out, count, lambda rank: die_at(name, when) if rank == victim else slow_down())
+
+        def prepare(rank: int, victim: int = victim, name: str = name, when: str = when) -> None:
+            die_at(name, when) if rank == victim else slow_down()
+
+        pids = run(out, count, prepare)
         ended = end([pids.pop(victim)])
-        others = [] if victim == 0 else end(pids)  # where the main process is dead, the other one may still be at work: go on beside it
+        # Where the main process is dead, the other one may still be at work: go on beside it.
+        others = [] if victim == 0 else end(pids)
         resumed = end(run(out, 1 + number % 3))
         others = others or end(pids)
-        rows.append({"where": f"process {victim} of {count} {when} {name}", "killed": ended == [-signal.SIGKILL], "others": others, "resumed": resumed,
-                     "equal": digests(out) == expected, "folders": sorted(path.name for path in out.iterdir() if path.is_dir())})
+        rows.append(
+            {
+                "where": f"process {victim} of {count} {when} {name}",
+                "killed": ended == [-signal.SIGKILL],
+                "others": others,
+                "resumed": resumed,
+                "equal": digests(out) == expected,
+                "folders": sorted(path.name for path in out.iterdir() if path.is_dir()),
+            }
+        )
     return {"chunks": (folder / "chunks").read_text().splitlines(), "kills": rows}
 
 

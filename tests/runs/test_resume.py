@@ -1,4 +1,6 @@
-"""Nothing is lost: trainings that are killed, stopped, or run out of disk, and checkpoints that the disk has damaged."""
+"""Nothing is lost: trainings that are killed, stopped, or run out of disk, and checkpoints that the disk has
+damaged.
+"""
 
 import errno
 import json
@@ -16,19 +18,21 @@ import torch
 from conftest import TINY_RUN, tiny_images
 from killing import digests
 
+from radar_nb.__main__ import main
 from radar_nb.method import training
 from radar_nb.runs import training as runs
-from radar_nb.storage import whole as files
-from radar_nb.__main__ import main
-from radar_nb.storage.errors import InputError, StorageError
-from radar_nb.storage.whole import locked
-from radar_nb.storage.places import REPOSITORY
 from radar_nb.runs.training import TrainingStopped, steps_into, train_into
+from radar_nb.storage import whole as files
+from radar_nb.storage.errors import InputError, StorageError
+from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.whole import locked
 
 
 @pytest.fixture(autouse=True)
 def quick_samples(monkeypatch):
-    monkeypatch.setattr(runs, "denoise", lambda unet, noise, start, steps, whole=runs.denoise: whole(unet, noise, start, 5))
+    monkeypatch.setattr(
+        runs, "denoise", lambda unet, noise, start, steps, whole=runs.denoise: whole(unet, noise, start, 5)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,26 +40,43 @@ def straight(tmp_path_factory):
     """What an uninterrupted run writes: a checksum of each file."""
     out = tmp_path_factory.mktemp("straight")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "denoise", lambda unet, noise, start, steps, whole=runs.denoise: whole(unet, noise, start, 5))
+        patch.setattr(
+            runs,
+            "denoise",
+            lambda unet, noise, start, steps, whole=runs.denoise: whole(unet, noise, start, 5),
+        )
         train_into(out, tiny_images(), TINY_RUN, progress=False)
     return digests(out)
 
 
 def test_killed_at_any_moment_and_resumed_every_file_is_bit_equal(tmp_path):
-    """Weights and EMA (the model, the checkpoints), optimiser (the checkpoints), losses and samples: kill -9 at 20 random moments,
-    then at every single write, rename and removal."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
-    done = subprocess.run([sys.executable, str(Path(__file__).with_name("killing.py")), str(tmp_path), "20"], env=environment, check=True,
-                          stdout=subprocess.PIPE, text=True, timeout=600)
+    """Weights and EMA (the model, the checkpoints), optimiser (the checkpoints), losses and samples: kill -9
+    at 20 random moments, then at every single write, rename and removal."""
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}",
+    }
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("killing.py")), str(tmp_path), "20"],
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=600,
+    )
     rows = json.loads(done.stdout)
     assert sum("%" in row["where"] for row in rows) == 20
     assert sum("write" in row["where"] for row in rows) >= 20
-    assert {row["checkpoints"] for row in rows} == {0, 1, 2, 3}, "kills struck before, between and after checkpoints, and before the oldest was removed"
+    assert {row["checkpoints"] for row in rows} == {0, 1, 2, 3}, (
+        "kills struck before, between and after checkpoints, and before the oldest was removed"
+    )
     assert [row for row in rows if not row["equal"]] == []
 
 
 def test_a_break_is_a_clean_stop(tmp_path, straight):
-    """Whoever looks on may stop: no lock, no thread is left, and the next call goes on from the last checkpoint."""
+    """Whoever looks on may stop: no lock, no thread is left, and the next call goes on from the last
+    checkpoint.
+    """
     for trainer in steps_into(tmp_path, tiny_images(), TINY_RUN, progress=False):
         if len(trainer.losses) == 5:
             break
@@ -76,11 +97,19 @@ def test_sigterm_is_a_clean_stop(tmp_path, monkeypatch, straight):
         return losses[-1]
 
     before = signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patch, pytest.raises(TrainingStopped, match="stopped after step 4 of 7, checkpoint written; the same call goes on"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(
+            TrainingStopped, match="stopped after step 4 of 7, checkpoint written; the same call goes on"
+        ),
+    ):
         patch.setattr(training, "diffusion_loss", terminate_in_step_4)
         train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert signal.getsignal(signal.SIGTERM) is before
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-0000002", "step-0000004"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "step-0000002",
+        "step-0000004",
+    ]
     train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert digests(tmp_path) == straight
 
@@ -127,7 +156,9 @@ def test_a_limit_of_the_operating_system_is_met_in_mid_write(tmp_path):
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-    assert [path.name for path in tmp_path.iterdir()] == ["small.txt"] and (tmp_path / "small.txt").read_text() == "fits"
+    assert [path.name for path in tmp_path.iterdir()] == ["small.txt"] and (
+        tmp_path / "small.txt"
+    ).read_text() == "fits"
 
 
 def flip(path):
@@ -141,7 +172,9 @@ DAMAGE = {
     "a bit of the tensors": lambda folder: flip(folder / "state.safetensors"),
     "a bit of the losses": lambda folder: flip(folder / "state.json"),
     "a bit of the checksums": lambda folder: flip(folder / "SHA256SUMS"),
-    "half the tensors": lambda folder: os.truncate(folder / "state.safetensors", (folder / "state.safetensors").stat().st_size // 2),
+    "half the tensors": lambda folder: os.truncate(
+        folder / "state.safetensors", (folder / "state.safetensors").stat().st_size // 2
+    ),
     "empty tensors": lambda folder: os.truncate(folder / "state.safetensors", 0),
     "no tensors": lambda folder: (folder / "state.safetensors").unlink(),
     "empty losses": lambda folder: os.truncate(folder / "state.json", 0),
@@ -149,7 +182,9 @@ DAMAGE = {
     "no checksums": lambda folder: (folder / "SHA256SUMS").unlink(),
     "empty checksums": lambda folder: os.truncate(folder / "SHA256SUMS", 0),
     "an empty folder": lambda folder: [path.unlink() for path in folder.iterdir()],
-    "a pickle in the place of the tensors": lambda folder: torch.save({"unet": 1}, folder / "state.safetensors"),
+    "a pickle in the place of the tensors": lambda folder: torch.save(
+        {"unet": 1}, folder / "state.safetensors"
+    ),
 }
 
 
@@ -179,8 +214,17 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, stop
     assert [folder.name for folder in folders] == ["step-0000002", "step-0000004"]
     DAMAGE[how](folders[1])
     steps = []
-    with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="checkpoint left out: .*step-0000004"):
-        patch.setattr(training, "draw_batch", lambda images, config, step, *rest, draw=training.draw_batch: steps.append(step) or draw(images, config, step, *rest))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.warns(UserWarning, match="checkpoint left out: .*step-0000004"),
+    ):
+        patch.setattr(
+            training,
+            "draw_batch",
+            lambda images, config, step, *rest, draw=training.draw_batch: (
+                steps.append(step) or draw(images, config, step, *rest)
+            ),
+        )
         train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert steps == [2, 3, 4, 5, 6] and digests(tmp_path) == straight
 
@@ -196,9 +240,9 @@ def test_where_both_checkpoints_are_damaged_it_begins_anew_and_says_so(tmp_path,
 
 def test_two_runs_at_once_in_one_folder(tmp_path):
     """The second is told so at once; a killed one holds nothing; a finished one leaves no lock behind."""
-    with locked(tmp_path):
-        with pytest.raises(InputError, match="another run is writing here; wait until it is done, or give another folder"):
-            train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
+    told = "another run is writing here; wait until it is done, or give another folder"
+    with locked(tmp_path), pytest.raises(InputError, match=told):
+        train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
     assert list(tmp_path.iterdir()) == []
     pid = os.fork()
     if pid == 0:
@@ -210,7 +254,10 @@ def test_two_runs_at_once_in_one_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("error", "status"), [(StorageError("out: no room left on the disk"), 1), (TrainingStopped("out: stopped after step 3"), 143)])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StorageError("out: no room left on the disk"), 1), (TrainingStopped("out: stopped after step 3"), 143)],
+)
 def test_the_command_says_it_in_one_line(tmp_path, monkeypatch, capsys, error, status):
     def fail(*arguments, **options):
         raise error
