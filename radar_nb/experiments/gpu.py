@@ -81,14 +81,15 @@ class Run:
 
 
 def machine() -> dict:
-    """What it ran on: versions, the day, the commit (or `RADAR_COMMIT`, where this is no git checkout)."""
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True,
-                         text=True)
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = subprocess.run(query, capture_output=True,
-                            text=True).stdout.strip() if torch.cuda.is_available() else None
+    """What it ran on: versions, the day, the commit (`RADAR_COMMIT`, where this is a copy)."""
+    def said(*command: str) -> str | None:
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True).stdout.strip() or None
+
+    commit = os.environ.get("RADAR_COMMIT") or said("git", "rev-parse", "--short", "HEAD")
+    query = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    driver = said(*query) if torch.cuda.is_available() else None
     return {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda,
-            "driver": driver, "commit": git.stdout.strip() or os.environ.get("RADAR_COMMIT"), "date": date.today().isoformat()}
+            "driver": driver, "commit": commit, "date": date.today().isoformat()}
 
 
 def measure(out: Path, minutes: float = 8, tiny: bool = False, only: tuple[str, ...] = ()) -> Run:
@@ -99,7 +100,6 @@ def measure(out: Path, minutes: float = 8, tiny: bool = False, only: tuple[str, 
     with TemporaryDirectory() as work:
         _run_steps(run, Lab(tiny, Path(work)), device, only)
     run.save(device)
-    draw(run)
     return run
 
 
@@ -123,6 +123,7 @@ def _run_steps(run: Run, lab: Lab, device: str, only: tuple[str, ...]) -> None:
         else:
             run.seconds[step.name] = round(time.perf_counter() - began, 1)
         run.save(device)
+        draw(run)
 
 
 def _told(row: dict) -> str:
@@ -143,9 +144,9 @@ def draw(run: Run) -> None:
     if len(speed):
         figure, axes = pyplot.subplots(figsize=(7.5, 4.2), layout="constrained")
         for (marker, (name, part)) in zip("osD^vP*X<>", speed.groupby(["what", "precision"]), strict=False):
-            axes.plot(part.batch, part.value, marker + "-", label=", ".join(name))
+            axes.plot(part.batch, part.value, marker + "-", label=name[1])
         axes.set(xlabel="images in a call", ylabel="images a second, 256 x 256", xscale="log", yscale="log",
-                 title="U-Net alone")
+                 title="the small U-Net alone")
         axes.legend(fontsize=8)
         _save(figure, run.out / "gpu-throughput.png")
     if len(patches):
