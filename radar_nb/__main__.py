@@ -227,7 +227,7 @@ def _chosen(argument: str, names: list[str] | None, known: Iterable[str]) -> lis
 
 
 def _claims(args: argparse.Namespace) -> int:
-    from radar_nb.experiments.claims import write_claims
+    from radar_nb.experiments.report import write_claims
     from radar_nb.experiments.evidence import Evidence
     for claim in write_claims(Evidence(args.results), Path(args.out)):
         print(f"{claim.verdict:22} {claim.claim}")

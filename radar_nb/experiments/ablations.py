@@ -1,16 +1,18 @@
 """What each part of RADAR is worth: one thing is changed at a time, and the same test images are looked at again."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from radar_nb.beyond.detector import VariantDetector, noise_free_detector
+from radar_nb.beyond.detector import NOISE_FREE, VariantDetector
 from radar_nb.experiments.comparison import look_at_test_images
 from radar_nb.experiments.metrics import auroc, bootstrap_interval, f1
 from radar_nb.method.noise_map import READINGS, patch_normality
@@ -23,8 +25,9 @@ from radar_nb.runs.training import train_into
 class Variant:
     """One point of an ablation.
 
-    `detector` are arguments of `RadarDetector`; `training` are fields of `TrainingConfig`: with any, or with `images`, the
-    number of training images, a U-Net is trained for this point.
+    `detector` are arguments of `VariantDetector` that differ from the paper's recipe; `training` are fields of
+    `TrainingConfig`: with any, or with `images`, the number of training images, a U-Net is trained for this
+    point.
     """
 
     value: str
@@ -42,33 +45,37 @@ class Variant:
         config, unet = replace(kit.training, **self.training), None if self.trains else kit.unet
         if self.trains:
             images = kit.data.train[:self.images]
-            result = train_into(model_folder, images, config, progress=False) if model_folder else train(images, config)
-            unet = result.unet
-        return noise_free_detector(unet=unet, training=config, random_state=kit.seed, **self.detector)
+            unet = (train_into(model_folder, images, config, progress=False) if model_folder
+                    else train(images, config)).unet
+        return VariantDetector(unet=unet, training=config, random_state=kit.seed, **self.detector)
 
 
 def _steps_of(name: str, values: Iterable) -> list[Variant]:
-    return [Variant(str(value), {name: value}) for value in values]
+    return [Variant(str(value).strip("()"), {name: value}) for value in values]
 
 
 ABLATIONS = {
-    "reading": _steps_of("reading", ("predicted", "residual", "noise_free")),
-    "timestep": _steps_of("timestep", (25, 50, 100, 150, 200, 300, 500)),
-    "several timesteps": [Variant("200", {}), Variant("100, 200, 300", {"timestep": (100, 200, 300)}),
-                          Variant("50, 100, 150, 200, 300", {"timestep": (50, 100, 150, 200, 300)})],
+    "recipe": [Variant("paper", {}), Variant("noise-free, t = 200", NOISE_FREE)],
+    "reading": _steps_of("reading", READINGS),
+    "timestep": _steps_of("timestep", (0, 1, 5, 20, 50, 100, 200)),
+    "several timesteps": _steps_of("timestep", (1, (1, 5, 20), (1, 20, 50))),
     "stride": [Variant("whole image", {}), *_steps_of("stride", (32, 16, 8))],
     "patch size": [Variant("16", training={"patch_size": 16}), Variant("32", {}),
                    Variant("64", training={"patch_size": 64, "batch_size": 8})],
-    "window": _steps_of("window", (5, 9, 17, 33, 65)),
-    "Sobel": [Variant("on", {}), Variant("off", {"map_kind": "magnitude"}), Variant("covariance", {"map_kind": "covariance"})],
+    "blur": _steps_of("blur", (1, 3, 5, 9)),
+    "Sobel": [Variant("on", {}), Variant("off", {"map_kind": "magnitude"}),
+              Variant("covariance", {"map_kind": "covariance"})],
+    "Sobel kernel": _steps_of("sobel", (3, 5, 7)),
+    "window": _steps_of("window", (5, 10, 20, 33, 65)),
+    "window step": _steps_of("window_step", (1, 20)),
     "attention": [Variant("on", {}), Variant("off", training={"attention": False})],
     "contamination": _steps_of("contamination", (0.01, 0.02, 0.05, 0.1, 0.2)),
-    "decision": _steps_of("decision", ("isolation_forest", "mahalanobis", "one_class_svm")),
+    "decision": _steps_of("decision", ("isolation_forest", "lof", "mahalanobis", "one_class_svm")),
     "one-sided": [Variant("no", {}), Variant("yes", {"one_sided": True})],
     "border": _steps_of("border", (0, 4, 8)),
     "training images": [*(Variant(str(count), images=count) for count in (5, 10, 20, 40)), Variant("all", {})],
-    "training steps": [*(Variant(str(steps), training={"steps": steps}) for steps in (100, 200, 400)), Variant("800", {}),
-                       Variant("1600", training={"steps": 1600})],
+    "training steps": [*(Variant(str(steps), training={"steps": steps}) for steps in (100, 200, 400)),
+                       Variant("800", {}), Variant("1600", training={"steps": 1600})],
 }
 
 
@@ -76,7 +83,7 @@ def measure_variant(ablation: str, variant: Variant, kit: Kit) -> dict:
     """`run_variant`, or what it gave the last time, which is kept in the run."""
     name = f"{ablation}-{variant.value}".replace(" ", "_").replace(",", "")
     folder = kit.model_folder.with_name(f"{kit.model_folder.name}-{name}")
-    return kit.keep(f"ablations/{name}", lambda: run_variant(ablation, variant, kit, folder))
+    return kit.keep(f"ablated/{name}", lambda: run_variant(ablation, variant, kit, folder))
 
 
 def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | None = None) -> dict:
@@ -87,8 +94,8 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
     """
     began = time.perf_counter()
     found = look_at_test_images(variant.build(kit, model_folder).fit(kit.data.calibrate), kit)
-    row = {"dataset": kit.data.name, "seed": kit.seed, "ablation": ablation, "value": variant.value,
-           **{key: round(value, 4) for key, value in found["metrics"].items()}}
+    row = {"dataset": kit.data.name, "seed": kit.seed, "recipe": "paper", "ablation": ablation,
+           "value": variant.value, **{key: round(value, 4) for key, value in found["metrics"].items()}}
     said = {"image_auroc": (auroc, np.array(found["scores"])), "f1": (f1, np.array(found["anomalous"], bool))}
     for metric, (statistic, values) in said.items():
         ends = bootstrap_interval(statistic, kit.data.labels, values, repeats=500)
@@ -115,27 +122,39 @@ def ablate(kits: Iterable[Kit], names: Iterable[str] = tuple(ABLATIONS), progres
 def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
     """Is the noise map Gaussian on normal patches, and non-Gaussian on anomalous ones (paper Fig. 4)?
 
-    A patch of a good image is normal; one of a defective image counts where at least `share` of it is defect. False
-    discoveries are held at 5 % over all patches together (Benjamini and Hochberg 1995).
+    A patch of a good image is normal; one of a defective image counts where at least `share` of it is defect.
+    False discoveries are held at 5 % over all patches together (Benjamini and Hochberg 1995).
 
     Returns:
-        a row a reading: how many patches; the share of each that is found non-Gaussian; the median absolute excess
-        kurtosis of each; the AUROC with which the statistic, and the patch's mean square, tell them apart.
+        a row a reading and timestep: how many patches; the share of each that is found non-Gaussian; the median
+        absolute excess kurtosis of each; the AUROC with which the statistic, and the patch's mean square, tell
+        them apart.
     """
     rows = []
-    for reading in READINGS:
-        detector = noise_free_detector(unet=kit.unet, training=kit.training, random_state=kit.seed, reading=reading).fit(kit.data.calibrate[:8])
-        found = []
-        for finding, mask, label in zip(detector.inspect(kit.data.test), kit.data.masks, kit.data.labels, strict=True):
-            noise = finding["noise_map"].mean(axis=0)
-            for patch in patch_normality(noise):
-                window = slice(patch["row"], patch["row"] + 32), slice(patch["column"], patch["column"] + 32)
-                if not label or mask[window].mean() >= share:
-                    found.append((label, patch["p_value"], abs(patch["excess_kurtosis"]), patch["k2"], np.square(noise[window]).mean()))
-        labels, p_values, kurtosis, k2, energy = (np.array(column) for column in zip(*found, strict=True))
-        rejected = stats.false_discovery_control(p_values) < 0.05
-        rows.append({"reading": reading, "normal": int((~labels).sum()), "anomalous": int(labels.sum()),
-                     "rejected_normal": rejected[~labels].mean(), "rejected_anomalous": rejected[labels].mean(),
-                     "kurtosis_normal": np.median(kurtosis[~labels]), "kurtosis_anomalous": np.median(kurtosis[labels]),
-                     "auroc": roc_auc_score(labels, k2), "auroc_energy": roc_auc_score(labels, energy)})
-    return [{key: round(float(value), 4) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
+    for timestep, reading in product((1, 200), READINGS):
+        detector = VariantDetector(timestep, reading, unet=kit.unet, training=kit.training,
+                                   random_state=kit.seed).fit(kit.data.calibrate[:8])
+        patches = pd.DataFrame(_tested_patches(detector, kit, share))
+        patches["rejected"] = stats.false_discovery_control(patches["p_value"]) < 0.05
+        normal, anomalous = (patches[patches["anomalous"] == kind] for kind in (False, True))
+        rows.append({
+            "reading": reading, "timestep": timestep, "normal": len(normal), "anomalous": len(anomalous),
+            "rejected_normal": normal["rejected"].mean(), "rejected_anomalous": anomalous["rejected"].mean(),
+            "kurtosis_normal": normal["kurtosis"].median(), "kurtosis_anomalous": anomalous["kurtosis"].median(),
+            "auroc": roc_auc_score(patches["anomalous"], patches["k2"]),
+            "auroc_energy": roc_auc_score(patches["anomalous"], patches["energy"])})
+    return [{key: round(float(value), 4) if isinstance(value, float) else value for key, value in row.items()}
+            for row in rows]
+
+
+def _tested_patches(detector: VariantDetector, kit: Kit, share: float) -> Iterator[dict]:
+    """Each 32 x 32 patch that counts, tested for normality."""
+    findings = detector.inspect(kit.data.test)
+    for finding, mask, label in zip(findings, kit.data.masks, kit.data.labels, strict=True):
+        noise = finding["noise_map"].mean(axis=0)
+        for patch in patch_normality(noise):
+            row, column = patch["row"], patch["column"]
+            window = slice(row, row + 32), slice(column, column + 32)
+            if not label or mask[window].mean() >= share:
+                yield {"anomalous": bool(label), "p_value": patch["p_value"], "k2": patch["k2"],
+                       "kurtosis": abs(patch["excess_kurtosis"]), "energy": np.square(noise[window]).mean()}

@@ -15,7 +15,7 @@ from radar_nb.experiments.comparison import read_tables
 from radar_nb.experiments.methods import METHODS
 from radar_nb.data.dataset import Sizes
 from radar_nb.data.named import load_dataset
-from radar_nb.beyond.detector import noise_free_detector
+from radar_nb.beyond.detector import NOISE_FREE, VariantDetector
 from radar_nb.method.unet import fold_factor
 from radar_nb.beyond.onnx import ENGINES, make_engine, need
 from radar_nb.experiments.engines_tried import TRIED, Int8UNet
@@ -25,7 +25,7 @@ from radar_nb.storage.whole import whole_file
 from radar_nb.experiments.networks import FAST, NETWORKS, RECIPES, pareto_front, untrained
 from radar_nb.storage.errors import Unavailable
 from radar_nb.runs.kit import Kit
-from radar_nb.experiments.timing import Job, count_gflop, gemm_roof, measure, rows_of
+from radar_nb.experiments.timing import Job, count_gflop, gemm_roof, rows_of, time_jobs
 
 SIDE = 256          # pixels a side of the images of `forward` and `score` rows
 AREAS = (128, 512, 1024)  # other sides, for the cost against image area
@@ -43,7 +43,7 @@ def available(engines: Iterable[str]) -> list[str]:
     return found
 
 
-def _asked(engine: str, unet, images: torch.Tensor):
+def _in_engine(engine: str, unet, images: torch.Tensor):
     """A U-Net in any engine, offered or tried; `images`, folded, are what 8-bit ranges come from."""
     if engine not in TRIED:
         return make_engine(engine, unet)
@@ -60,10 +60,10 @@ def forward_jobs(networks: Sequence[str], engines: Sequence[str], batches: Seque
         x = torch.randn(max(batches), fold**2, side // fold, side // fold, generator=torch.Generator().manual_seed(0))
         gflop = count_gflop(lambda unet=unet, x=x: unet(x[:1], 200))
         for engine in engines:
-            asked = _asked(engine, unet, x)
+            model = _in_engine(engine, unet, x)
             for batch in batches:
                 part = x[:batch].contiguous(memory_format=torch.channels_last)
-                jobs.append(Job(f"forward {network}", engine, _inferring(asked, part), side, side, batch, gflop=gflop))
+                jobs.append(Job(f"forward {network}", engine, _inferring(model, part), side, side, batch, gflop=gflop))
     return jobs
 
 
@@ -74,21 +74,24 @@ def _inferring(unet, x: torch.Tensor) -> Callable:
     return call
 
 
-def score_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequence[int] = (1,), side: int = SIDE, recipe: str = "t = 200") -> list[Job]:
-    """RADAR's `score_samples` of uint8 images: scaling, U-Net, Sobel, both norms and the forest, or another of `networks.RECIPES`.
+def score_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequence[int] = (1,),
+               side: int = SIDE, recipe: str | None = None) -> list[Job]:
+    """RADAR's `score_samples` of uint8 images: scaling, U-Net, blur, Sobel, both norms and the forest.
 
-    Weights are random: they do not change the time.
+    `recipe` is one of `networks.RECIPES` instead of the paper's. Weights are random: they do not change the
+    time.
     """
-    more = "" if recipe == "t = 200" else f", {recipe}"
+    more, options = (f", {recipe}", NOISE_FREE | RECIPES[recipe]) if recipe else ("", {})
     data = load_dataset("printed", Sizes(train=1, calibrate=max(4, *batches), side=side))
     images, jobs = list(data.calibrate), []
     for network in networks:
         unet, gflop = untrained(network).to(memory_format=torch.channels_last), None
         for engine in engines:
-            detector = noise_free_detector(unet=make_engine(engine, unet), batch_size=max(batches), calibration_points=50,
-                                     **RECIPES[recipe]).fit(images[:4])
+            detector = VariantDetector(unet=make_engine(engine, unet), batch_size=max(batches),
+                                       calibration_points=50, **options).fit(images[:4])
             gflop = gflop or count_gflop(lambda detector=detector: detector.score_samples(images[:1]))
-            jobs += [Job(f"score {network}{more}", engine, lambda _, detector=detector, batch=batch: detector.score_samples(images[:batch]),
+            jobs += [Job(f"score {network}{more}", engine,
+                         lambda _, detector=detector, batch=batch: detector.score_samples(images[:batch]),
                          side, side, batch, gflop=gflop) for batch in batches]
     return jobs
 
@@ -120,7 +123,7 @@ def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS), fitted: Mapping
 def time_methods(kit: Kit, names: Sequence[str] = tuple(METHODS), rounds: int = 5, fitted: Mapping = MappingProxyType({})) -> list[dict]:
     """Rows of `bench.csv` of some methods, on the kit's test images, without their FLOP."""
     jobs = method_jobs(kit, names, fitted)
-    measure(jobs, rounds, flop=False)
+    time_jobs(jobs, rounds, flop=False)
     return rows_of(jobs, roof=1.0)
 
 
@@ -142,7 +145,7 @@ def bench(kit: Kit, quick: bool = False) -> list[dict]:
                   (method_jobs(kit), 5))
     rows = []
     for jobs, rounds in groups:
-        measure(jobs, rounds)
+        time_jobs(jobs, rounds)
         rows += rows_of(jobs, roof)
         for row in rows[-len(jobs):]:
             print("{method:22} {engine:14} batch {batch:2}  {ms_median:9.1f} ms  {images_per_second:7.1f} images/s  {roof_share} of the roof".format_map(row),

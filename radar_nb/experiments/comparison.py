@@ -20,11 +20,12 @@ from radar_nb.storage.errors import InputError, Unavailable
 from radar_nb.storage.places import RESULTS, data_folder
 from radar_nb.storage.tables import read_table, write_table
 
-METRICS = ("image_auroc", "average_precision", "f1", "precision", "recall", "accuracy", "pixel_auroc",
-           "aupro", "dice")
+METRICS = ("image_auroc", "average_precision", "f1", "precision", "recall", "accuracy", "recall_at_5",
+           "pixel_auroc", "aupro", "dice")
 
 
-# --- measuring -----------------------------------------------------------------------------------------------
+# --- measuring
+# -----------------------------------------------------------------------------------------------
 
 
 def look_at_test_images(detector, kit: Kit) -> dict:
@@ -52,12 +53,13 @@ def run_method(name: str, kit: Kit) -> dict:
 
 def measure_method(name: str, kit: Kit) -> dict:
     """`run_method`, or what it gave the last time, which is kept in the run."""
-    return kit.keep(f"methods/{name}", lambda: run_method(name, kit))
+    return kit.keep(f"compared/{name}", lambda: run_method(name, kit))
 
 
 def plan(kits: Iterable[Kit], names: Sequence[str] = tuple(METHODS)) -> list[tuple[Kit, str]]:
-    """Every method on every kit, the cheap ones first."""
-    return [(kit, name) for kit in kits for name in sorted(names, key=lambda name: METHODS[name].calls)]
+    """Every method on every kit that it is made for, the cheap ones first."""
+    names = sorted(names, key=lambda name: METHODS[name].calls)
+    return [(kit, name) for kit in kits for name in names if METHODS[name].suits(kit.data.name)]
 
 
 def full_plan(profile: str, folder: str | Path) -> tuple[list[tuple[Kit, str]], list[str]]:
@@ -97,12 +99,14 @@ def compare(jobs: Sequence[tuple[Kit, str]], progress: bool = True) -> list[dict
     return results
 
 
-# --- the tables of results/ ----------------------------------------------------------------------------------
+# --- the tables of results/
+# ----------------------------------------------------------------------------------
 
 
 def collect(folder: str | Path) -> list[dict]:
     """Everything that `measure_method` kept in a run."""
-    return [json.loads(path.read_text()) for path in sorted(Path(folder, "measured").glob("*/methods/*.json"))]
+    return [json.loads(path.read_text())
+            for path in sorted(Path(folder, "measured").glob("*/compared/*.json"))]
 
 
 def read_tables(folder: Path = RESULTS) -> list[dict]:

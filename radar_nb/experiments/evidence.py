@@ -10,13 +10,13 @@ import pandas as pd
 
 from radar_nb.data.named import NAMED
 from radar_nb.experiments.methods import METHODS
-from radar_nb.experiments.metrics import accuracy, auroc, f1, precision, recall
+from radar_nb.experiments.metrics import accuracy, auroc, f1, precision, recall, recall_at_5
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.places import RESULTS
 from radar_nb.storage.tables import read_table
 
-# The kinds of methods that the paper compares with, and those that came later, RADAR's nearest relatives; our recipes beyond the paper.
-RIVALS, NEAREST, MENDED = ("reconstruction", "statistical"), ("reconstruction-free",), ("RADAR, mended",)
+# The kinds of methods that the paper compares with; RADAR's nearest relatives, which came later; and ours.
+RIVALS, NEAREST, OURS = ("reconstruction", "statistical"), ("reconstruction-free",), ("RADAR, mended",)
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,16 @@ class Estimate:
 
 
 def draw_images(labels: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap draws `(repeats, N)` of image numbers: good and defective ones apart, so that no draw lacks one of them."""
+    """Bootstrap draws `(repeats, N)` of image numbers: good and defective ones apart, so that no draw lacks
+    one of them.
+    """
     groups = (np.flatnonzero(~labels), np.flatnonzero(labels))
     return np.concatenate([rng.choice(group, (repeats, len(group))) for group in groups], axis=1)
 
 
-STATISTICS = {"image_auroc": auroc, "f1": f1, "precision": precision, "recall": recall, "accuracy": accuracy}
-OF_SCORES = ("image_auroc",)  # the others are of decisions
+STATISTICS = {"image_auroc": auroc, "recall_at_5": recall_at_5, "f1": f1, "precision": precision,
+              "recall": recall, "accuracy": accuracy}
+OF_SCORES = ("image_auroc", "recall_at_5")  # the others are of decisions
 
 
 class Evidence:
@@ -66,6 +69,27 @@ class Evidence:
         """Another table of the folder; empty if it was not measured."""
         path = self.folder / f"{name}.csv"
         return read_table(path) if path.is_file() else pd.DataFrame()
+
+    def timing(self) -> pd.DataFrame:
+        """The rows of `bench.csv` that time methods, one image at a time, by method; empty if not
+        measured.
+        """
+        bench = self.table("bench")
+        if bench.empty:
+            return bench
+        return bench[(bench["batch"] == 1) & bench["method"].isin(METHODS)].set_index("method")
+
+    def ablation(self, name: str, dataset: str) -> pd.DataFrame:
+        """The points of one ablation on one data set, in their order.
+
+        Those of the paper's recipe, if they are measured; else those of the noise-free one (`recipe`).
+        """
+        rows = self.table("ablations")
+        if rows.empty:
+            return rows
+        rows = rows[(rows["ablation"] == name) & (rows["dataset"] == dataset)]
+        papers = rows[rows["recipe"] == "paper"]
+        return rows if papers.empty else papers
 
     def datasets(self) -> list[str]:
         """Which data sets were measured."""
@@ -117,12 +141,15 @@ class Evidence:
 
     def next_best(self, dataset: str, metric: str = "f1", families: Sequence[str] = RIVALS,
                   first: str = "radar") -> str | None:
-        """The method of these families that comes closest to `first`, on the seeds that both were measured with.
+        """The method of these families that comes closest to `first`, on the seeds that both were measured
+        with.
 
         It is picked on test images, against RADAR's favour. None where no method of them was measured.
         """
         def lead(name: str) -> float:
-            return float(np.mean([self.value(dataset, seed, name, metric) - self.value(dataset, seed, first, metric)
+            def value(seed: int, which: str) -> float:
+                return self.value(dataset, seed, which, metric)
+            return float(np.mean([value(seed, name) - value(seed, first)
                                   for seed in self.seeds(dataset, first, name)]))
 
         names = [name for name in self.methods(dataset)
@@ -130,7 +157,8 @@ class Evidence:
         return max(names, key=lead, default=None)
 
     @staticmethod
-    def _statistic(metric: str, said: Sequence[np.ndarray], index: np.ndarray | slice = slice(None)) -> np.ndarray:
+    def _statistic(metric: str, said: Sequence[np.ndarray],
+                   index: np.ndarray | slice = slice(None)) -> np.ndarray:
         labels, scores, anomalous = said
         return STATISTICS[metric](labels[index], (scores if metric in OF_SCORES else anomalous)[index])
 

@@ -17,7 +17,7 @@ def image_metrics(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray)
         decisions: `(N,)` bool, True where the detector, at its own threshold, says defective.
 
     Returns:
-        `image_auroc`, `average_precision`, `f1`, `precision`, `recall`, `accuracy`.
+        `image_auroc`, `average_precision`, `f1`, `precision`, `recall`, `accuracy`, `recall_at_5`.
     """
     labels, decisions = np.asarray(labels, bool), np.asarray(decisions, bool)
     return {"image_auroc": metrics.roc_auc_score(labels, scores),
@@ -25,16 +25,20 @@ def image_metrics(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray)
             "f1": metrics.f1_score(labels, decisions, zero_division=0),
             "precision": metrics.precision_score(labels, decisions, zero_division=0),
             "recall": metrics.recall_score(labels, decisions, zero_division=0),
-            "accuracy": metrics.accuracy_score(labels, decisions)}
+            "accuracy": metrics.accuracy_score(labels, decisions),
+            "recall_at_5": recall_at_5(labels, np.asarray(scores))}
 
 
 def best_f1(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The largest F1 that any threshold on `scores` could give. It looks at the labels: a yardstick, never a choice."""
+    """The largest F1 that any threshold on `scores` could give. It looks at the labels: a yardstick, never a
+    choice.
+    """
     precision, recall, _ = metrics.precision_recall_curve(labels, scores)
     return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
 
 
-def pixel_metrics(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray], segments: Sequence[np.ndarray]) -> dict[str, float]:
+def pixel_metrics(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray],
+                  segments: Sequence[np.ndarray]) -> dict[str, float]:
     """Pixel metrics over all images together.
 
     Args:
@@ -55,9 +59,9 @@ def pixel_metrics(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray], segme
 def aupro(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray], max_fpr: float = 0.3) -> float:
     """Area under the per-region overlap curve (Bergmann et al. 2021), in [0, 1].
 
-    At each threshold: the share of each defect region (8-connected) that is found, averaged over regions so that
-    small defects count as much as large ones, against the share of normal pixels that are flagged. Integrated to
-    exactly `max_fpr`, interpolated there, and divided by `max_fpr`.
+    At each threshold: the share of each defect region (8-connected) that is found, averaged over regions so
+    that small defects count as much as large ones, against the share of normal pixels that are flagged.
+    Integrated to exactly `max_fpr`, interpolated there, and divided by `max_fpr`.
 
     Raises:
         ValueError: there is no defect region, or no normal pixel.
@@ -74,7 +78,8 @@ def aupro(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray], max_fpr: floa
     weights, values = np.concatenate(weights), np.concatenate(values)
     normal = weights == 0
     if not regions or not normal.any():
-        raise ValueError(f"masks: {regions} defect regions and {normal.sum()} normal pixels; AUPRO needs both")
+        raise ValueError(f"masks: {regions} defect regions and {normal.sum()} normal pixels; "
+                         "AUPRO needs both")
     order = np.argsort(-values, kind="stable")
     last_of_ties = np.append(np.flatnonzero(np.diff(values[order])), len(order) - 1)
     overlap = np.append(0, np.cumsum(weights[order])[last_of_ties] / regions)
@@ -108,13 +113,15 @@ def judge(findings: Sequence[Mapping], data) -> dict[str, float]:
     return result
 
 
-# Each takes labels and scores, or decisions, with the images along the last axis, so that a thousand draws are one call.
+# Each takes labels and scores, or decisions, with the images along the last axis, so that a thousand draws
+# are one call.
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Area under the ROC curve from ranks, ties counted half; `(..., N)` to `(...)`."""
     positive, ranks = labels.sum(-1), rankdata(scores, axis=-1)
-    return ((ranks * labels).sum(-1) - positive * (positive + 1) / 2) / (positive * (labels.shape[-1] - positive))
+    above = (ranks * labels).sum(-1) - positive * (positive + 1) / 2
+    return above / (positive * (labels.shape[-1] - positive))
 
 
 def f1(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
@@ -130,6 +137,18 @@ def precision(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
 def recall(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
     """Share of the defective images that are found."""
     return (labels & anomalous).sum(-1) / labels.sum(-1)
+
+
+def recall_at_5(labels: np.ndarray, scores: np.ndarray, rate: float = 0.05) -> np.ndarray:
+    """Share of the defective images that are found where at most 5 % of the good ones raise a false alarm.
+
+    The threshold comes from the scores of the good *test* images. So this is a statistic of the ranking, as
+    AUROC is, and no decision that a detector could take by itself.
+    """
+    good = np.sort(np.where(labels, -np.inf, scores), axis=-1)[..., ::-1]  # the largest first
+    allowed = np.floor(rate * (~labels).sum(-1, keepdims=True) + 1e-9).astype(int)
+    threshold = np.take_along_axis(good, allowed, axis=-1)
+    return (labels & (scores > threshold)).sum(-1) / labels.sum(-1)
 
 
 def accuracy(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ NETWORKS: Mapping[str, Mapping] = MappingProxyType({
     "fold4_wide": {"fold": 4, "widths": (64, 64, 64)},
     "fold4_patch64": {"fold": 4, "patch_size": 64, "steps": 1600, "batch_size": 16},
 })
-# The paper's recipe at three timesteps, and the mended one of `comparison.METHODS["radar_two_timesteps"]`.
+# Our noise-free recipe at three timesteps, and the mended one of `METHODS["radar_two_timesteps"]`.
 RECIPES: Mapping[str, Mapping] = MappingProxyType({
     "t = 100": {"timestep": 100}, "t = 200": {"timestep": 200}, "t = 300": {"timestep": 300},
     "two timesteps": TWO_TIMESTEPS})

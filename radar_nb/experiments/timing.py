@@ -88,7 +88,7 @@ def _time(job: Job, number: int) -> None:
     job.ms.append(1000 * (time.perf_counter() - began))
 
 
-def measure(jobs: Sequence[Job], rounds: int, flop: bool = True) -> None:
+def time_jobs(jobs: Sequence[Job], rounds: int, flop: bool = True) -> None:
     """Fill in the times of all jobs: after a warm-up, in turns, so that what else the machine does meanwhile is spread over all.
 
     `flop` counts the GFLOP of those that have none, where PyTorch does the work; that costs one more call.

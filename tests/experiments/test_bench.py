@@ -17,7 +17,7 @@ from radar_nb.method.unet import build_unet
 from radar_nb.storage.errors import InputError
 from radar_nb.experiments.networks import NETWORKS, measure_networks, pareto_front, untrained, with_network
 from radar_nb.runs.kit import PROFILES, Kit
-from radar_nb.experiments.timing import COLUMNS, Job, count_gflop, gemm_roof, measure, rows_of
+from radar_nb.experiments.timing import COLUMNS, Job, count_gflop, gemm_roof, rows_of, time_jobs
 from radar_nb.method.training import TrainingConfig
 from radar_nb.storage.tables import read_table
 
@@ -33,7 +33,7 @@ def test_jobs_take_turns_and_rows_say_what_was_measured():
     order = []
     jobs = [Job(name, "numpy", lambda _, name=name, pause=pause: (order.append(name), time.sleep(pause)), 8, 9, batch)
             for name, pause, batch in (("slow", 0.02, 1), ("quick", 0.004, 2))]
-    measure(jobs, 5)
+    time_jobs(jobs, 5)
     assert order == ["slow", "quick"] * 6  # warm-up, then turns
     slow, quick = rows_of(jobs, roof=100.0)
     assert tuple(slow) == COLUMNS and (slow["height"], slow["width"], slow["gflop"], slow["roof_share"]) == (8, 9, "", "")
@@ -43,7 +43,7 @@ def test_jobs_take_turns_and_rows_say_what_was_measured():
 
 def test_peak_memory_sees_what_a_call_takes():
     small, large = (Job("m", "numpy", lambda _, size=size: np.ones(size, np.uint8).sum(), 1, 1) for size in (1, 200 * 2**20))
-    measure([small, large], 1)
+    time_jobs([small, large], 1)
     assert np.isnan(large.peak_mb) or large.peak_mb - small.peak_mb > 150
 
 
@@ -71,7 +71,7 @@ def test_methods_are_timed_in_one_run(kit):
     rows = {row["method"]: row for row in time_methods(kit, ["radar", "pca", "ddim10"], rounds=2)}
     assert rows["pca"]["engine"] == "numpy" and rows["ddim10"]["ms_median"] > rows["radar"]["ms_median"] > 0
     radar, ten = bench.method_jobs(kit, ["radar", "ddim10"])
-    measure([radar, ten], 1)
+    time_jobs([radar, ten], 1)
     assert ten.gflop == pytest.approx(10 * radar.gflop, rel=1e-3) and radar.gflop > 0
 
 

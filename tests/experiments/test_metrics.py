@@ -16,6 +16,7 @@ def test_image_metrics_by_hand():
     assert result["image_auroc"] == pytest.approx(5 / 6)
     assert (result["precision"], result["recall"], result["accuracy"]) == pytest.approx((2 / 3, 2 / 3, 3 / 5))
     assert result["f1"] == pytest.approx(2 / 3)
+    assert result["recall_at_5"] == pytest.approx(2 / 3)  # 0.7 and 0.9 are above both good images
     assert best_f1(labels, scores) == pytest.approx(6 / 7)  # threshold 0.5: one false alarm, all three found
 
 
