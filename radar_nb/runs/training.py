@@ -75,12 +75,12 @@ def steps_into(out: str | Path, images: Iterable, config: TrainingConfig, *,
 
     Raises:
         InputError: as `train`; `out` holds a training with another config or other images; another run writes
-            there. After a training diverged, the last checkpoint is from before.
+            there; the training diverged (the last checkpoint is from before).
         StorageError: the disk is full; the last checkpoint is whole.
         TrainingStopped: SIGTERM came; a checkpoint was written.
     """
-    began, out = time.perf_counter(), Path(out)
-    with locked(out) if is_main_process() else nullcontext(), _sigterm() as stop:
+    began, out, main = time.perf_counter(), Path(out), is_main_process()
+    with locked(out) if main else nullcontext(), _sigterm() as stop:
         images = load_tensors(images, config.patch_size)
         calibrate = load_tensors(calibrate, config.patch_size, "calibrate", len(images[0]))
         origin = _origin(images, calibrate, config, draw)
@@ -88,12 +88,11 @@ def steps_into(out: str | Path, images: Iterable, config: TrainingConfig, *,
             read_state(out / "training.json", origin)
             return
         trainer = Trainer(config, len(images[0]), stop)
-        if trainer.accelerator.is_main_process:
+        if main:
             sweep(out)
         load_checkpoint(out, origin, trainer)
-        progress = progress and trainer.accelerator.is_main_process
-        for _ in training_steps(trainer, images, calibrate=calibrate, draw=draw, progress=progress):
-            if trainer.accelerator.is_main_process:
+        for _ in training_steps(trainer, images, calibrate=calibrate, draw=draw, progress=progress and main):
+            if main:
                 _save_step(out, origin, trainer)
             yield trainer
         if not trainer.ended:
