@@ -1,4 +1,4 @@
-"""One layer of `extrusion`: where each pixel lies on its beads, how they look, and what can go wrong on them."""
+"""A layer of `extrusion`: where each pixel lies on its beads, how they look, what can go wrong on them."""
 
 import numpy as np
 from scipy import ndimage
