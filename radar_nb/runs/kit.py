@@ -16,7 +16,7 @@ from radar_nb.data.dataset import Dataset, Sizes
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
 from radar_nb.method.training import TrainingConfig
-from radar_nb.runs.training import train_into
+from radar_nb.runs.training import process_device, train_into
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.places import REPOSITORY
 from radar_nb.storage.tables import write_table
@@ -84,8 +84,9 @@ class Kit:
         folders = [self.model_folder, self.weights_folder] if self.seed == 0 else [self.model_folder]
         for folder in [self.weights_folder, self.model_folder] if self.profile == "smoke" else folders:
             if (folder / "config.json").is_file():
-                return load_unet(folder)
-        return train_into(self.model_folder, self.data.train, self.training, progress=False).unet
+                return load_unet(folder).to(process_device())
+        trained = train_into(self.model_folder, self.data.train, self.training, progress=False)
+        return trained.unet.to(process_device())
 
     @cached_property
     def detector(self) -> RadarDetector:
