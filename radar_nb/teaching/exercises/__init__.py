@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from radar_nb.teaching.exercises import (
-    detection as exercises_detection, diffusion as exercises_diffusion, results as exercises_results,
+    detection as exercises_detection, detective as exercises_detective, diffusion as exercises_diffusion,
+    results as exercises_results,
 )
 from radar_nb.teaching.exercises.kinds import Exercise, read_results, results
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.whole import whole_file
 from radar_nb.runs.kit import PROFILES
 
-EXERCISES: tuple[Exercise, ...] = (*exercises_diffusion.EXERCISES, *exercises_detection.EXERCISES, *exercises_results.EXERCISES)
+_ALL = (*exercises_diffusion.EXERCISES, *exercises_detection.EXERCISES, *exercises_results.EXERCISES,
+        *exercises_detective.EXERCISES)
+EXERCISES: tuple[Exercise, ...] = tuple(sorted(_ALL, key=lambda each: [int(part) for part in each.name.split(".")]))
 _KNOWN = {each.name: each for each in EXERCISES}
 
 
