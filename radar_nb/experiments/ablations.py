@@ -1,4 +1,4 @@
-"""What each part of RADAR is worth: one thing is changed at a time, and the same test images are looked at again."""
+"""What each part of RADAR is worth: change one thing, and look at the same test images again."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +25,9 @@ from radar_nb.runs.training import train_into
 class Variant:
     """One point of an ablation.
 
-    `detector` are arguments of `VariantDetector` that differ from the paper's recipe; `training` are fields of
-    `TrainingConfig`: with any, or with `images`, the number of training images, a U-Net is trained for this
-    point.
+    `detector` are arguments of `VariantDetector` that differ from the paper's recipe; `training` are fields
+    of `TrainingConfig`. With any of these, or with `images`, the number of training images, a U-Net is
+    trained for this point.
     """
 
     value: str
@@ -73,7 +73,8 @@ ABLATIONS = {
     "decision": _steps_of("decision", ("isolation_forest", "lof", "mahalanobis", "one_class_svm")),
     "one-sided": [Variant("no", {}), Variant("yes", {"one_sided": True})],
     "border": _steps_of("border", (0, 4, 8)),
-    "training images": [*(Variant(str(count), images=count) for count in (5, 10, 20, 40)), Variant("all", {})],
+    "training images": [*(Variant(str(count), images=count) for count in (5, 10, 20, 40)),
+                        Variant("all", {})],
     "training steps": [*(Variant(str(steps), training={"steps": steps}) for steps in (100, 200, 400)),
                        Variant("800", {}), Variant("1600", training={"steps": 1600})],
 }
@@ -90,7 +91,7 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
     """One point: train if need be, calibrate, then `look_at_test_images`.
 
     Returns:
-        a row: `ablation`, `value`, the metrics, and the 95 % interval of F1 and of image AUROC over test images.
+        a row: `ablation`, `value`, the metrics, and 95 % intervals of F1 and image AUROC over test images.
     """
     began = time.perf_counter()
     found = look_at_test_images(variant.build(kit, model_folder).fit(kit.data.calibrate), kit)
@@ -104,7 +105,7 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
 
 
 def ablate(kits: Iterable[Kit], names: Iterable[str] = tuple(ABLATIONS), progress: bool = True) -> list[dict]:
-    """Every point of the ablations on every kit, those without training first; interrupted, it goes on where it stopped."""
+    """Every point on every kit, those without training first; interrupted, it goes on where it stopped."""
     jobs = [(kit, name, variant) for kit in kits for name in names for variant in ABLATIONS[name]]
     jobs.sort(key=lambda job: job[2].trains)
     rows, began = {}, time.perf_counter()
@@ -112,8 +113,9 @@ def ablate(kits: Iterable[Kit], names: Iterable[str] = tuple(ABLATIONS), progres
         row = rows[kit.data.name, kit.seed, name, variant.value] = measure_variant(name, variant, kit)
         if progress:
             left = (time.perf_counter() - began) / done * (len(jobs) - done)
-            print(f"[{done:3}/{len(jobs)}] {kit.data.name} seed {kit.seed}  {name} {variant.value}: AUROC {row['image_auroc']:.3f}  "
-                  f"F1 {row['f1']:.3f}  about {timedelta(seconds=round(left))} left", flush=True)
+            print(f"[{done:3}/{len(jobs)}] {kit.data.name} seed {kit.seed}  {name} {variant.value}: "
+                  f"AUROC {row['image_auroc']:.3f}  F1 {row['f1']:.3f}  "
+                  f"about {timedelta(seconds=round(left))} left", flush=True)
     order = {(name, variant.value): number for number, (name, variant) in enumerate(
         (name, variant) for name in ABLATIONS for variant in ABLATIONS[name])}
     return [rows[key] for key in sorted(rows, key=lambda key: (key[0], order[key[2:]], key[1]))]
@@ -126,9 +128,9 @@ def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
     False discoveries are held at 5 % over all patches together (Benjamini and Hochberg 1995).
 
     Returns:
-        a row a reading and timestep: how many patches; the share of each that is found non-Gaussian; the median
-        absolute excess kurtosis of each; the AUROC with which the statistic, and the patch's mean square, tell
-        them apart.
+        a row a reading and timestep: how many patches; the share of each that is found non-Gaussian; the
+        median absolute excess kurtosis of each; the AUROC with which the statistic, and the patch's mean
+        square, tell them apart.
     """
     rows = []
     for timestep, reading in product((1, 200), READINGS):
@@ -140,7 +142,8 @@ def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
         rows.append({
             "reading": reading, "timestep": timestep, "normal": len(normal), "anomalous": len(anomalous),
             "rejected_normal": normal["rejected"].mean(), "rejected_anomalous": anomalous["rejected"].mean(),
-            "kurtosis_normal": normal["kurtosis"].median(), "kurtosis_anomalous": anomalous["kurtosis"].median(),
+            "kurtosis_normal": normal["kurtosis"].median(),
+            "kurtosis_anomalous": anomalous["kurtosis"].median(),
             "auroc": roc_auc_score(patches["anomalous"], patches["k2"]),
             "auroc_energy": roc_auc_score(patches["anomalous"], patches["energy"])})
     return [{key: round(float(value), 4) if isinstance(value, float) else value for key, value in row.items()}

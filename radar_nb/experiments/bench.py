@@ -1,7 +1,7 @@
 """How fast? Every method, network and engine measured in turns, in one run, beside the limit of the machine.
 
-Each row of `bench.csv` is the time of one thing: the `forward` of a bare U-Net; RADAR's whole `score` of 256 x 256 images, from bytes to
-the forest's answer; or a method of the comparison on a data set's test images.
+Each row of `bench.csv` is the time of one thing: the `forward` of a bare U-Net; RADAR's whole `score` of
+256 x 256 images, from bytes to the forest's answer; or a method of the comparison on test images.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,21 +11,20 @@ from types import MappingProxyType
 import numpy as np
 import torch
 
-from radar_nb.experiments.comparison import read_tables
-from radar_nb.experiments.methods import METHODS
+from radar_nb.beyond.detector import NOISE_FREE, VariantDetector
+from radar_nb.beyond.onnx import ENGINES, make_engine, need
 from radar_nb.data.dataset import Sizes
 from radar_nb.data.named import load_dataset
-from radar_nb.beyond.detector import NOISE_FREE, VariantDetector
-from radar_nb.method.unet import fold_factor
-from radar_nb.beyond.onnx import ENGINES, make_engine, need
+from radar_nb.experiments.comparison import read_tables
 from radar_nb.experiments.engines_tried import TRIED, Int8UNet
-from radar_nb.figures import ACCENT, ANOMALOUS, NEUTRAL, NORMAL, new_figure
-from radar_nb.storage.errors import InputError
-from radar_nb.storage.whole import whole_file
+from radar_nb.experiments.methods import METHODS
 from radar_nb.experiments.networks import FAST, NETWORKS, RECIPES, pareto_front, untrained
-from radar_nb.storage.errors import Unavailable
-from radar_nb.runs.kit import Kit
 from radar_nb.experiments.timing import Job, count_gflop, gemm_roof, rows_of, time_jobs
+from radar_nb.figures import ACCENT, ANOMALOUS, NEUTRAL, NORMAL, new_figure
+from radar_nb.method.unet import fold_factor
+from radar_nb.runs.kit import Kit
+from radar_nb.storage.errors import InputError, Unavailable
+from radar_nb.storage.whole import whole_file
 
 SIDE = 256          # pixels a side of the images of `forward` and `score` rows
 AREAS = (128, 512, 1024)  # other sides, for the cost against image area
@@ -51,19 +50,22 @@ def _in_engine(engine: str, unet, images: torch.Tensor):
 
 
 @torch.inference_mode()
-def forward_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequence[int] = (1,), side: int = SIDE) -> list[Job]:
+def forward_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequence[int] = (1,),
+                 side: int = SIDE) -> list[Job]:
     """Bare U-Nets of `NETWORKS` with random weights, on folded images that are there already."""
     jobs = []
     for network in networks:
         unet = untrained(network).to(memory_format=torch.channels_last)
         fold = fold_factor(unet)
-        x = torch.randn(max(batches), fold**2, side // fold, side // fold, generator=torch.Generator().manual_seed(0))
+        x = torch.randn(max(batches), fold**2, side // fold, side // fold,
+                        generator=torch.Generator().manual_seed(0))
         gflop = count_gflop(lambda unet=unet, x=x: unet(x[:1], 200))
         for engine in engines:
             model = _in_engine(engine, unet, x)
             for batch in batches:
                 part = x[:batch].contiguous(memory_format=torch.channels_last)
-                jobs.append(Job(f"forward {network}", engine, _inferring(model, part), side, side, batch, gflop=gflop))
+                jobs.append(Job(f"forward {network}", engine, _inferring(model, part), side, side, batch,
+                                gflop=gflop))
     return jobs
 
 
@@ -96,17 +98,22 @@ def score_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequenc
     return jobs
 
 
-def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS), fitted: Mapping = MappingProxyType({})) -> list[Job]:
-    """The methods of the comparison on the kit's test images, one at a time; a method that cannot be had here is left out with a word.
+def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS),
+                fitted: Mapping = MappingProxyType({})) -> list[Job]:
+    """The methods of the comparison on the kit's test images, one at a time.
 
-    Thresholds do not change a method's time: two calibration images are enough where it is not among the `fitted` ones. The image AUROC is
-    that of `results/comparison.csv`, where the method was measured on this data set, seed and profile.
+    One that cannot be had here is left out with a word.
+
+    Thresholds do not change a method's time: two calibration images are enough where it is not among the
+    `fitted` ones. The image AUROC is that of `results/comparison.csv`, where the method was measured on this
+    data set, seed and profile.
     """
     if torch.cuda.is_available():
         kit.unet.to("cuda")
     images, jobs = list(kit.data.test[:50]), []
     key = kit.data.name, kit.seed, kit.profile
-    known = {row["method"]: row["metrics"]["image_auroc"] for row in read_tables() if (row["dataset"], row["seed"], row["profile"]) == key}
+    known = {row["method"]: row["metrics"]["image_auroc"] for row in read_tables()
+             if (row["dataset"], row["seed"], row["profile"]) == key}
     for name in names:
         try:
             detector = fitted.get(name) or METHODS[name].build(kit, kit.data.calibrate[:2])
@@ -115,12 +122,15 @@ def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS), fitted: Mapping
             continue
         unet = getattr(detector, "unet_", None)
         jobs.append(Job(name, "torch" if unet is not None else "numpy",
-                        lambda number, detector=detector: list(detector.inspect([images[number % len(images)]])),
-                        *images[0].shape[:2], device=unet.device.type if unet is not None else "cpu", image_auroc=known.get(name)))
+                        lambda number, detector=detector: list(
+                            detector.inspect([images[number % len(images)]])),
+                        *images[0].shape[:2], device=unet.device.type if unet is not None else "cpu",
+                        image_auroc=known.get(name)))
     return jobs
 
 
-def time_methods(kit: Kit, names: Sequence[str] = tuple(METHODS), rounds: int = 5, fitted: Mapping = MappingProxyType({})) -> list[dict]:
+def time_methods(kit: Kit, names: Sequence[str] = tuple(METHODS), rounds: int = 5,
+                 fitted: Mapping = MappingProxyType({})) -> list[dict]:
     """Rows of `bench.csv` of some methods, on the kit's test images, without their FLOP."""
     jobs = method_jobs(kit, names, fitted)
     time_jobs(jobs, rounds, flop=False)
@@ -128,12 +138,14 @@ def time_methods(kit: Kit, names: Sequence[str] = tuple(METHODS), rounds: int = 
 
 
 def bench(kit: Kit, quick: bool = False) -> list[dict]:
-    """Everything: bare U-Nets, engines, RADAR's whole score, every method. `quick` ends within a minute on two cores."""
+    """Everything: bare U-Nets, engines, RADAR's whole score, every method. `quick` takes a minute at most."""
     engines, roof = available(("torch", "onnx")), gemm_roof()
     print(f"a matrix product: {roof:.0f} GFLOP/s on {torch.get_num_threads()} threads", flush=True)
     if quick:
-        names = [name for name in METHODS if METHODS[name].calls <= 50 and name not in ("ddim10", "ddim25", "patchcore")]
-        groups = ((forward_jobs(("folded", FAST), engines), 5), (score_jobs(("folded", FAST), engines), 5), (method_jobs(kit, names), 1))
+        names = [name for name in METHODS if METHODS[name].calls <= 50
+                 and name not in ("ddim10", "ddim25", "patchcore")]
+        groups = ((forward_jobs(("folded", FAST), engines), 5), (score_jobs(("folded", FAST), engines), 5),
+                  (method_jobs(kit, names), 1))
     else:
         groups = ((forward_jobs([name for name in NETWORKS if name not in ("folded", FAST)], engines), 11),
                   (forward_jobs(("folded", FAST), engines, (1, 8)), 11),
@@ -148,12 +160,14 @@ def bench(kit: Kit, quick: bool = False) -> list[dict]:
         time_jobs(jobs, rounds)
         rows += rows_of(jobs, roof)
         for row in rows[-len(jobs):]:
-            print("{method:22} {engine:14} batch {batch:2}  {ms_median:9.1f} ms  {images_per_second:7.1f} images/s  {roof_share} of the roof".format_map(row),
+            print("{method:22} {engine:14} batch {batch:2}  {ms_median:9.1f} ms  {images_per_second:7.1f} "
+                  "images/s  {roof_share} of the roof".format_map(row),
                   flush=True)
     for method in dict.fromkeys(row["method"] for row in rows if row["method"].startswith("score")):
         mine = [row for row in rows if (row["method"], row["engine"], row["batch"]) == (method, "torch", 1)]
         if len(mine) > 1:
-            power = exponent([row["height"] * row["width"] for row in mine], [row["ms_median"] for row in mine])
+            power = exponent([row["height"] * row["width"] for row in mine],
+                             [row["ms_median"] for row in mine])
             print(f"{method:22} the cost grows with the area to the power of {power:.2f}", flush=True)
     return rows
 
@@ -163,27 +177,32 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
-# --- pictures ------------------------------------------------------------------------------------------------
+# --- pictures
 
 
 def draw_bench(rows: Sequence[Mapping], path: Path) -> None:
-    """Write a bar a row of `bench.csv` with batch 1, the fastest on top, on a logarithmic axis of ms an image."""
-    chosen = sorted((row for row in rows if row["batch"] == 1), key=lambda row: (row["height"], -row["ms_median"]))
+    """Write a bar a row of `bench.csv` with batch 1, the fastest on top; the axis is logarithmic."""
+    chosen = sorted((row for row in rows if row["batch"] == 1),
+                    key=lambda row: (row["height"], -row["ms_median"]))
     figure, axes = new_figure(width=9, height=1 + 0.26 * len(chosen))
     colours = {"forward": NEUTRAL, "score": ANOMALOUS}
     for place, row in enumerate(chosen):
         axes.barh(place, row["ms_median"], color=colours.get(row["method"].split()[0], NORMAL))
         axes.text(row["ms_median"] * 1.05, place, f"{row['ms_median']:.1f}", va="center", fontsize=8)
-    axes.set_yticks(range(len(chosen)), [f"{row['method']}, {row['engine']}, {row['height']:.0f} x {row['width']:.0f}" for row in chosen], fontsize=8)
-    axes.set(xscale="log", xlabel="ms an image, batch 1 (grey: bare U-Net, orange: RADAR's whole score, blue: methods of the comparison)",
+    names = [f"{row['method']}, {row['engine']}, {row['height']:.0f} x {row['width']:.0f}" for row in chosen]
+    axes.set_yticks(range(len(chosen)), names, fontsize=8)
+    meaning = "grey: bare U-Net, orange: RADAR's whole score, blue: methods of the comparison"
+    axes.set(xscale="log", xlabel=f"ms an image, batch 1 ({meaning})",
              ylim=(-0.6, len(chosen) - 0.4))
     with whole_file(path) as work:
         figure.savefig(work, format="png", dpi=100, bbox_inches="tight")
 
 
-def draw_pareto(axes, milliseconds: Mapping[str, float], aurocs: Mapping[str, float], label: str, colour: str = ACCENT) -> list[str]:
-    """Networks by time and AUROC, a point each, with the Pareto front as a line; returns the front, the cheapest first."""
+def draw_pareto(axes, milliseconds: Mapping[str, float], aurocs: Mapping[str, float], label: str,
+                colour: str = ACCENT) -> list[str]:
+    """Networks by time and AUROC, with the Pareto front as a line; returns the front, the cheapest first."""
     front = pareto_front(milliseconds, aurocs)
     axes.plot([milliseconds[name] for name in front], [aurocs[name] for name in front], "--", color=colour)
-    axes.plot(list(milliseconds.values()), [aurocs[name] for name in milliseconds], "o", color=colour, label=label)
+    axes.plot(list(milliseconds.values()), [aurocs[name] for name in milliseconds], "o", color=colour,
+              label=label)
     return front

@@ -1,4 +1,4 @@
-"""Engines for the U-Net that were measured and are not offered: none is faster than ONNX Runtime everywhere."""
+"""Engines for the U-Net that were measured and are not offered: ONNX Runtime serves better."""
 
 from collections.abc import Callable, Mapping
 

@@ -80,7 +80,8 @@ def _anoddpm(start: int) -> Callable:
     def build(kit: Kit, calibrate: Sequence) -> AnoDdpm:
         folder = kit.model_folder.with_name(f"{kit.model_folder.name}-simplex")
         trained = train_into(folder, kit.data.train, kit.training, progress=False, draw=simplex_noise)
-        return AnoDdpm(trained.unet.to(process_device()), random_state=kit.seed, start=start, eta=1.0).fit(calibrate)
+        return AnoDdpm(trained.unet.to(process_device()), random_state=kit.seed, start=start,
+                       eta=1.0).fit(calibrate)
     return build
 
 

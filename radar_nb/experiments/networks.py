@@ -1,7 +1,9 @@
-"""Which U-Net is fast enough and good enough? A family of them, trained alike and judged on calibration images alone.
+"""Which U-Net is fast enough and good enough? A family of them, trained alike and judged on calibration
+images alone.
 
-The fold (`pixel_unshuffle`), the widths and the attention decide what a U-Net costs. `measure_network` trains one and looks how well it
-tells normal calibration images from the same ones with pasted defects; test images only report.
+The fold (`pixel_unshuffle`), the widths and the attention decide what a U-Net costs. `measure_network` trains
+one and looks how well it tells normal calibration images from the same ones with pasted defects; test images
+only report.
 """
 
 import json
@@ -15,18 +17,18 @@ import pandas as pd
 from diffusers import UNet2DModel
 from sklearn.metrics import roc_auc_score
 
-from radar_nb.experiments.methods import TWO_TIMESTEPS
-from radar_nb.data.texture import PASTED_DEFECTS, paste_defect
 from radar_nb.beyond.detector import noise_free_detector
-from radar_nb.method.unet import build_unet
-from radar_nb.storage.errors import InputError
 from radar_nb.data.images import as_uint8
-from radar_nb.runs.kit import Kit
+from radar_nb.data.texture import PASTED_DEFECTS, paste_defect
+from radar_nb.experiments.methods import TWO_TIMESTEPS
 from radar_nb.method.training import TrainingConfig
+from radar_nb.method.unet import build_unet
+from radar_nb.runs.kit import Kit
 from radar_nb.runs.training import train_into
+from radar_nb.storage.errors import InputError
 
-# Fields of TrainingConfig. `plain` is the U-Net without a fold, as in the paper's Fig. 5; `folded` is the kit's default, from which all of its
-# results come.
+# Fields of TrainingConfig. `plain` is the U-Net without a fold, as in the paper's Fig. 5; `folded` is the
+# kit's default, from which all of its results come.
 NETWORKS: Mapping[str, Mapping] = MappingProxyType({
     "plain": {"fold": 1},
     "folded": {},
@@ -44,7 +46,8 @@ NETWORKS: Mapping[str, Mapping] = MappingProxyType({
 RECIPES: Mapping[str, Mapping] = MappingProxyType({
     "t = 100": {"timestep": 100}, "t = 200": {"timestep": 200}, "t = 300": {"timestep": 300},
     "two timesteps": TWO_TIMESTEPS})
-# The fastest architecture. Pasted defects do not tell it from `fold4` (0.987 and 0.988 on tile); it was picked after both had been seen on test images.
+# The fastest architecture. Pasted defects do not tell it from `fold4` (0.987 and 0.988 on tile); it was
+# picked after both had been seen on test images.
 FAST = "fold4_patch64"
 
 
@@ -66,34 +69,44 @@ def untrained(name: str, channels: int = 1) -> UNet2DModel:
 
 
 def measure_network(name: str, kit: Kit) -> list[dict]:
-    """Train one network on a kit's data, and judge it with each of `RECIPES`; kept in the run, so that an interrupted call goes on.
+    """Train one network on a kit's data, and judge it with each of `RECIPES`.
+
+    What is measured is kept in the run, so that an interrupted call goes on.
 
     Returns:
-        a row a recipe: `network`, `recipe`, `dataset`, `seed`, `parameters`, `steps`, `train_seconds`, the training `loss` (mean of the
-        last tenth), `pasted_auroc` on calibration images alone (see `pasted_auroc`), and `image_auroc` on the test images.
+        a row a recipe: `network`, `recipe`, `dataset`, `seed`, `parameters`, `steps`, `train_seconds`, the
+        training `loss` (mean of the last tenth), `pasted_auroc` on calibration images alone (see
+        `pasted_auroc`), and `image_auroc` on the test images.
     """
     config = with_network(name, kit.training)
-    folder = kit.model_folder.with_name(f"{kit.model_folder.name}-{name}") if NETWORKS[name] else kit.model_folder
+    folder = kit.model_folder
+    if NETWORKS[name]:
+        folder = folder.with_name(f"{folder.name}-{name}")
 
     def measured() -> dict:
         result = train_into(folder, kit.data.train, config, progress=False)
         told = {"network": name, "dataset": kit.data.name, "seed": kit.seed,
-                "parameters": sum(weight.numel() for weight in result.unet.parameters()), "steps": len(result.losses),
-                "train_seconds": round(result.seconds, 1), "loss": round(float(np.mean(result.losses[-config.steps // 10:])), 5)}
+                "parameters": sum(weight.numel() for weight in result.unet.parameters()),
+                "steps": len(result.losses), "train_seconds": round(result.seconds, 1),
+                "loss": round(float(np.mean(result.losses[-config.steps // 10:])), 5)}
         rows = []
         for recipe, options in RECIPES.items():
-            detector = noise_free_detector(unet=result.unet, training=config, random_state=kit.seed, **options)
+            detector = noise_free_detector(unet=result.unet, training=config, random_state=kit.seed,
+                                           **options)
             pasted = pasted_auroc(detector, kit)
-            test = roc_auc_score(kit.data.labels, -detector.fit(kit.data.calibrate).score_samples(kit.data.test))
-            rows.append(told | {"recipe": recipe, "pasted_auroc": round(pasted, 5), "image_auroc": round(float(test), 5)})
+            test = roc_auc_score(kit.data.labels,
+                                 -detector.fit(kit.data.calibrate).score_samples(kit.data.test))
+            rows.append(told | {"recipe": recipe, "pasted_auroc": round(pasted, 5),
+                                "image_auroc": round(float(test), 5)})
         return {"rows": rows}
     return kit.keep(f"networks/{name}", measured)["rows"]
 
 
 def pasted_auroc(detector, kit: Kit, most: int = 40) -> float:
-    """Image AUROC of a detector with a trained U-Net on calibration images alone: normal ones against the same with pasted defects.
+    """Image AUROC on calibration images alone: normal ones against the same with pasted defects.
 
-    Two folds: calibrated on one half it looks at the other, and at it again with each of `PASTED_DEFECTS`. At most `most` images.
+    In two folds: the detector, whose U-Net is trained, is calibrated on one half of at most `most` images. It
+    looks at the other half, and at it again with each of `PASTED_DEFECTS`.
     """
     images = [as_uint8(image) for image in kit.data.calibrate[:most]]
     rng, values = np.random.default_rng(kit.seed), []
@@ -111,19 +124,21 @@ def measure_networks(kits: Iterable[Kit], names: Sequence[str] = tuple(NETWORKS)
         for name in names:
             rows += measure_network(name, kit)
             for row in rows[-len(RECIPES):]:
-                print("{dataset:16} seed {seed}  {network:20} {recipe:14} pasted defects {pasted_auroc:.3f}  AUROC {image_auroc:.3f}  "
+                print("{dataset:16} seed {seed}  {network:20} {recipe:14} pasted defects "
+                      "{pasted_auroc:.3f}  AUROC {image_auroc:.3f}  "
                       "trained in {train_seconds:.0f} s".format_map(row), flush=True)
     return rows
 
 
 def collect_networks(folder: str | Path) -> list[dict]:
     """Everything that `measure_network` kept in a run, by data set, seed and network."""
-    rows = [row for path in Path(folder, "measured").glob("*/networks/*.json") for row in json.loads(path.read_text())["rows"]]
+    rows = [row for path in Path(folder, "measured").glob("*/networks/*.json")
+            for row in json.loads(path.read_text())["rows"]]
     return sorted(rows, key=lambda row: (row["dataset"], row["seed"], list(NETWORKS).index(row["network"])))
 
 
 def pareto_front(costs: Mapping[str, float], gains: Mapping[str, float]) -> list[str]:
-    """Those that no other beats in both cost (lower is better) and gain (higher is better), the cheapest first."""
+    """Those that no other beats in both cost (low is good) and gain (high is good), the cheapest first."""
     front = []
     for name in sorted(costs, key=lambda name: (costs[name], -gains[name])):
         if not front or gains[name] > gains[front[-1]]:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-COLUMNS = ("method", "engine", "device", "threads", "height", "width", "batch", "ms_median", "ms_p95", "images_per_second", "gflop",
+COLUMNS = ("method", "engine", "device", "threads", "height", "width", "batch", "ms_median", "ms_p95",
+           "images_per_second", "gflop",
            "roof_share", "peak_mb", "image_auroc")
 
 
@@ -34,7 +35,7 @@ class Job:
 
 
 def gemm_roof(side: int = 2048, repeats: int = 9) -> float:
-    """GFLOP a second of a large float32 matrix product on PyTorch's device: what no convolution can be expected to beat.
+    """GFLOP a second of a large float32 matrix product on PyTorch's device: no convolution will beat it.
 
     The best of the repeats: a roof is not lower because something else ran meanwhile.
     """
@@ -47,20 +48,22 @@ def gemm_roof(side: int = 2048, repeats: int = 9) -> float:
 
 
 def count_gflop(call: Callable[[], object]) -> float:
-    """GFLOP (two a multiplication with addition) of all convolutions, products and attentions that PyTorch does in a call."""
+    """GFLOP (two a multiplication with addition) of all that PyTorch convolves and multiplies in a call."""
     def attention(query, key, value, *args, out_shape=None, **kwargs) -> int:
         return sdpa_flop_count(query, key, value)
 
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}) as counter:
+    on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with FlopCounterMode(display=False, custom_mapping={on_cpu: attention}) as counter:
         call()
     return counter.get_total_flops() / 1e9
 
 
 @contextmanager
 def peak_memory(job: Job):
-    """Keep as `job.peak_mb` how many MB more than before were in use at most meanwhile: of the process, or of PyTorch on a GPU.
+    """Keep as `job.peak_mb` how many MB more than before were in use at most meanwhile.
 
-    What an earlier job has left for reuse does not count. NaN where the system does not tell (it does on Linux).
+    Those of the process, or of PyTorch on a GPU. What an earlier job has left for reuse does not count. NaN
+    where the system does not tell (it does on Linux).
     """
     before = _memory(job.device, "VmRSS")
     if job.device == "cuda":
@@ -73,7 +76,8 @@ def peak_memory(job: Job):
 
 def _memory(device: str, which: str) -> float:
     if device == "cuda":
-        return (torch.cuda.max_memory_allocated() if which == "VmHWM" else torch.cuda.memory_allocated()) / 2**20
+        return (torch.cuda.max_memory_allocated() if which == "VmHWM"
+                else torch.cuda.memory_allocated()) / 2**20
     try:
         return int(Path("/proc/self/status").read_text().split(f"{which}:")[1].split()[0]) / 1024
     except OSError:
@@ -89,7 +93,9 @@ def _time(job: Job, number: int) -> None:
 
 
 def time_jobs(jobs: Sequence[Job], rounds: int, flop: bool = True) -> None:
-    """Fill in the times of all jobs: after a warm-up, in turns, so that what else the machine does meanwhile is spread over all.
+    """Fill in the times of all jobs, measured in turns after a warm-up.
+
+    So what else the machine does meanwhile is spread over all.
 
     `flop` counts the GFLOP of those that have none, where PyTorch does the work; that costs one more call.
     """
@@ -110,9 +116,13 @@ def rows_of(jobs: Iterable[Job], roof: float) -> list[dict]:
     rows = []
     for job in jobs:
         per_second = float(1000 * job.batch / np.median(job.ms))
-        values = (job.method, job.engine, job.device, torch.get_num_threads(), job.height, job.width, job.batch,
-                  round(float(np.median(job.ms)), 2), round(float(np.quantile(job.ms, 0.95)), 2), round(per_second, 2),
-                  round(job.gflop, 3) if job.gflop else "", round(job.gflop * per_second / roof, 3) if job.gflop else "",
-                  "" if math.isnan(job.peak_mb) else round(job.peak_mb), "" if job.image_auroc is None else round(job.image_auroc, 4))
+        values = (job.method, job.engine, job.device, torch.get_num_threads(), job.height, job.width,
+                  job.batch,
+                  round(float(np.median(job.ms)), 2), round(float(np.quantile(job.ms, 0.95)), 2),
+                  round(per_second, 2),
+                  round(job.gflop, 3) if job.gflop else "",
+                  round(job.gflop * per_second / roof, 3) if job.gflop else "",
+                  "" if math.isnan(job.peak_mb) else round(job.peak_mb),
+                  "" if job.image_auroc is None else round(job.image_auroc, 4))
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
