@@ -27,6 +27,8 @@ from radar_nb.storage.errors import InputError, Unavailable
 from radar_nb.storage.whole import whole_file
 
 SIDE = 256          # pixels a side of the images of `forward` and `score` rows
+# Left out of `quick`.
+SLOW_TO_MAKE = ("ddim10", "ddim25", "diffusion_ad", "forest_clustering", "patchcore")
 AREAS = (128, 512, 1024)  # other sides, for the cost against image area
 
 
@@ -114,7 +116,7 @@ def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS),
     key = kit.data.name, kit.seed, kit.profile
     known = {row["method"]: row["metrics"]["image_auroc"] for row in read_tables()
              if (row["dataset"], row["seed"], row["profile"]) == key}
-    for name in names:
+    for name in [name for name in names if METHODS[name].suits(kit.data.name)]:
         try:
             detector = fitted.get(name) or METHODS[name].build(kit, kit.data.calibrate[:2])
         except Unavailable as error:
@@ -142,8 +144,7 @@ def bench(kit: Kit, quick: bool = False) -> list[dict]:
     engines, roof = available(("torch", "onnx")), gemm_roof()
     print(f"a matrix product: {roof:.0f} GFLOP/s on {torch.get_num_threads()} threads", flush=True)
     if quick:
-        names = [name for name in METHODS if METHODS[name].calls <= 50
-                 and name not in ("ddim10", "ddim25", "patchcore")]
+        names = [name for name in METHODS if METHODS[name].calls <= 50 and name not in SLOW_TO_MAKE]
         groups = ((forward_jobs(("folded", FAST), engines), 5), (score_jobs(("folded", FAST), engines), 5),
                   (method_jobs(kit, names), 1))
     else:
