@@ -161,8 +161,8 @@ def check_image(image: np.ndarray, name: str = "image", smallest: int = 1, chann
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """`(H, W)` or `(H, W, 3)` outside the network to `(C, H, W)` float32 in [-1, 1] inside."""
     scale = 255 if image.dtype == np.uint8 else 1
-    tensor = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1))).float()
-    return tensor / scale * 2 - 1
+    values = np.array(np.atleast_3d(image).transpose(2, 0, 1), np.float32, order="C")  # a copy: it may be read-only
+    return torch.from_numpy(values) / scale * 2 - 1
 
 
 def to_image(tensor: torch.Tensor) -> np.ndarray:

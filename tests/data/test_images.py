@@ -9,7 +9,15 @@ from PIL import Image
 
 from radar_nb.data.folders import find_defective, find_images
 from radar_nb.data.images import (
-    check_image, load_images, read_image, read_mask, resize, to_image, to_tensor, write_image,
+    check_image,
+    load_images,
+    load_tensors,
+    read_image,
+    read_mask,
+    resize,
+    to_image,
+    to_tensor,
+    write_image,
 )
 from radar_nb.storage.errors import InputError
 
@@ -257,3 +265,14 @@ def test_folders_inside_folders_and_behind_links(tmp_path):
     (tmp_path / "link").symlink_to("real")
     assert [path.name for path in find_images(tmp_path / "link")] == ["1.png"]
     assert [path.name for path in find_images(tmp_path / "link", inside=True)] == ["1.png", "2.png"]
+
+
+def test_an_array_that_cannot_be_written_is_read_without_a_word(recwarn):
+    """As `np.asarray` of a Pillow image is."""
+    image = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32)
+    image.flags.writeable = False
+    for kind in (image, image / np.float32(255)):
+        kind.flags.writeable = False
+        assert torch.allclose(to_tensor(kind), torch.from_numpy(image / 127.5 - 1)[None].float(), atol=1e-6)
+        assert load_tensors([kind])[0].shape == (1, 32, 32)
+    assert not recwarn.list
