@@ -62,7 +62,7 @@ ABLATIONS = {
     "stride": [Variant("whole image", {}), *_steps_of("stride", (32, 16, 8))],
     "patch size": [Variant("16", training={"patch_size": 16}), Variant("32", {}),
                    Variant("64", training={"patch_size": 64, "batch_size": 8})],
-    "blur": _steps_of("blur", (1, 3, 5, 9)),
+    "blur": _steps_of("blur", (1, 3, 5, 7)),
     "Sobel": [Variant("on", {}), Variant("off", {"map_kind": "magnitude"}),
               Variant("covariance", {"map_kind": "covariance"})],
     "Sobel kernel": _steps_of("sobel", (3, 5, 7)),
