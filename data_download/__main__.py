@@ -1,4 +1,6 @@
-"""`python -m data_download --help`. Exit status 0, or 1 something cannot be had or is damaged, or 2 wrong use."""
+"""`python -m data_download --help`. Exit status 0, or 1 something cannot be had or is damaged, or 2 wrong
+use.
+"""
 
 import argparse
 import shutil
@@ -9,8 +11,8 @@ from data_download.fetch import DownloadError, Patience, answers, fetch_all
 from data_download.place import building, check
 from data_download.sources import SOURCES, Source, unpack
 from radar_nb.data.named import load_dataset
-from radar_nb.storage.places import data_folder
 from radar_nb.storage.errors import InputError
+from radar_nb.storage.places import data_folder
 
 
 class WrongUse(InputError):
@@ -18,23 +20,31 @@ class WrongUse(InputError):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m data_download", description="Fetch real data sets, check them, sort them into the kit's layout.",
+    parser = argparse.ArgumentParser(prog="python -m data_download",
+                                     description="Fetch real data sets, check and sort them.",
                                      epilog="The folder is RADAR_DATA's, or your platform's cache folder.")
-    parser.add_argument("names", nargs="+", choices=[*SOURCES, "all"], metavar="NAME", help=f"{', '.join(SOURCES)}, or all that can be fetched")
-    parser.add_argument("--from", dest="copy", type=Path, metavar="PATH", help="a copy that you have: an archive or a folder; nothing is downloaded")
-    parser.add_argument("--accept-license", action="store_true", help="you have read the licence that is printed, and accept it")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to put the data sets (default: RADAR_DATA, or the cache folder)")
+    parser.add_argument("names", nargs="+", choices=[*SOURCES, "all"], metavar="NAME",
+                        help=f"{', '.join(SOURCES)}, or all that can be fetched")
+    parser.add_argument("--from", dest="copy", type=Path, metavar="PATH",
+                        help="a copy that you have: an archive or a folder; nothing is downloaded")
+    parser.add_argument("--accept-license", action="store_true",
+                        help="you have read the licence that is printed, and accept it")
+    parser.add_argument("--to", type=Path, metavar="FOLDER",
+                        help="where to put the data sets (default: RADAR_DATA, or the cache folder)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true", help="say what would be fetched, from where, how big")
     what.add_argument("--check", action="store_true", help="verify what is there, and name each bad file")
-    what.add_argument("--addresses", action="store_true", help="ask each address whether it still answers; fetch nothing")
+    what.add_argument("--addresses", action="store_true",
+                      help="ask each address whether it still answers; fetch nothing")
     return parser
 
 
-def get(name: str, source: Source, folder: Path, copy: Path | None = None, patience: Patience = Patience(), progress: bool = True) -> Path:
+def get(name: str, source: Source, folder: Path, copy: Path | None = None, patience: Patience = Patience(),
+        progress: bool = True) -> Path:
     """Build `folder/name` from the network, or from the user's `copy`.
 
-    What was downloaded stays in `folder/.<name>.downloads` until the data set is whole, so that a cut-off call is gone on with.
+    What was downloaded stays in `folder/.<name>.downloads` until the data set is whole, so that a cut-off
+    call is gone on with.
 
     Raises:
         InputError: the data set is there already; nothing can be downloaded; a file is missing or wrong.
@@ -67,12 +77,14 @@ def _download(name: str, source: Source, downloads: Path, patience: Patience, pr
 
 
 def _describe(name: str, source: Source) -> None:
-    print(f"{name}: {source.title}\n  licence   {source.licence}\n  cite      {source.citation}\n  home      {source.homepage}")
+    print(f"{name}: {source.title}\n  licence   {source.licence}\n  cite      {source.citation}\n  home     "
+          f" {source.homepage}")
 
 
 def _dry_run(source: Source, target: Path) -> None:
     for number, files in enumerate(source.offers):
-        print(f"  {'or   ' if number else 'fetch'}     {len(files)} file{'s' * (len(files) > 1)}, {source.sizes[number]}")
+        print(f"  {'or   ' if number else 'fetch'}     {len(files)} file{'s' * (len(files) > 1)}, "
+              f"{source.sizes[number]}")
         for address in files[0].addresses:
             print(f"  from      {address}{' …' if len(files) > 1 else ''}")
     print(f"  to        {target}" if source.offers else f"  {source.help}")
@@ -96,8 +108,10 @@ def _do(name: str, source: Source, folder: Path, args: argparse.Namespace) -> bo
         _dry_run(source, target)
         return True
     if not (source.commercial or args.accept_license or args.copy) and source.offers:
-        raise WrongUse(f"{name}: not for commercial use; read the licence above, then call again with --accept-license")
-    print(f"  ready     {load_dataset(get(name, source, folder, args.copy))}\n  use it    make run DATASET={name}")
+        raise WrongUse(f"{name}: not for commercial use; read the licence above, then call again with "
+                       "--accept-license")
+    print(f"  ready     {load_dataset(get(name, source, folder, args.copy))}\n  use it    make run "
+          f"DATASET={name}")
     return True
 
 

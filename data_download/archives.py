@@ -21,7 +21,8 @@ class Limits:
     bytes: int = 20 << 30
 
 
-def extract(archive: str | Path, target: str | Path, wanted: Callable[[str], bool] = lambda name: True, limits: Limits = Limits()) -> int:
+def extract(archive: str | Path, target: str | Path, wanted: Callable[[str], bool] = lambda name: True,
+            limits: Limits = Limits()) -> int:
     """Unpack the regular files of a tar (plain, gz, bz2, xz) or zip archive below `target`.
 
     A tar is read as a stream: of a large one, `wanted` picks what is written.
@@ -36,9 +37,9 @@ def extract(archive: str | Path, target: str | Path, wanted: Callable[[str], boo
         the number of files written.
 
     Raises:
-        InputError: no archive, or damaged; or a member with an absolute path or `..`, a link, a device, an encrypted
-            or a second one of a name, or more members or bytes than `limits`. What was written before stays: unpack into a
-            folder that you throw away.
+        InputError: no archive, or damaged; or a member with an absolute path or `..`, a link, a device, an
+            encrypted or a second one of a name, or more members or bytes than `limits`. What was written
+            before stays: unpack into a folder that you throw away.
     """
     archive, target = Path(archive), Path(target)
     target.mkdir(parents=True, exist_ok=True)
@@ -57,24 +58,30 @@ def extract(archive: str | Path, target: str | Path, wanted: Callable[[str], boo
                 raise InputError(f"{archive}: unpacks to more than {limits.bytes} bytes; refused")
     except FileNotFoundError:
         raise InputError(f"{archive}: no such file; check the path") from None
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError, OSError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError,
+            OSError) as error:
         raise InputError(f"{archive}: cannot be unpacked ({error}); download it again") from None
     return written
 
 
 def _members(archive: Path) -> Iterator[tuple[str, str, int, Callable[[], IO[bytes]]]]:
-    """Each member: its name, what it is (`file`, `folder`, or something that will be refused), its size, how to read it."""
+    """Each member: its name, what it is (`file`, `folder`, or something that will be refused), its size, how
+    to read it.
+    """
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             for entry in file.infolist():
                 mode = entry.external_attr >> 16
-                kind = ("an encrypted member" if entry.flag_bits & 0x1 else "a link" if stat.S_ISLNK(mode) else
-                        "folder" if entry.filename.endswith("/") else "file" if stat.S_IFMT(mode) in (0, stat.S_IFREG) else "a device")
+                kind = ("an encrypted member" if entry.flag_bits & 0x1 else "a link" if stat.S_ISLNK(mode)
+                        else
+                        "folder" if entry.filename.endswith("/") else "file"
+                        if stat.S_IFMT(mode) in (0, stat.S_IFREG) else "a device")
                 yield entry.filename, kind, entry.file_size, lambda entry=entry: file.open(entry)
         return
     with tarfile.open(archive, "r|*") as file:
         for entry in file:
-            kind = "file" if entry.isreg() else "folder" if entry.isdir() else "a link" if entry.issym() or entry.islnk() else "a device"
+            other = "a link" if entry.issym() or entry.islnk() else "a device"
+            kind = "file" if entry.isreg() else "folder" if entry.isdir() else other
             yield entry.name, kind, entry.size, lambda entry=entry: file.extractfile(entry)
 
 
@@ -82,7 +89,8 @@ def _check_member(archive: Path, name: str, kind: str, seen: set[str]) -> None:
     """Refuse what has no business in an archive of images. `seen` collects the names."""
     parts = name.rstrip("/").split("/")
     key = "/".join(part for part in parts if part != ".").casefold()
-    if not name or name.startswith("/") or "\\" in name or ":" in name or ".." in parts or any(ord(letter) < 32 for letter in name):
+    odd = "\\" in name or ":" in name or any(ord(letter) < 32 for letter in name)
+    if not name or name.startswith("/") or ".." in parts or odd:
         reason = "a path that leads elsewhere"
     elif kind not in ("file", "folder"):
         reason = kind

@@ -25,8 +25,8 @@ class DownloadError(InputError):
 class RemoteFile:
     """One file to download.
 
-    `addresses` are tried in order. `checksum` is the SHA-256 in hexadecimal, or `md5:` and the MD5 where no better is
-    published. `size` in bytes, if known: for `--dry-run`, and no server can send more.
+    `addresses` are tried in order. `checksum` is the SHA-256 in hexadecimal, or `md5:` and the MD5 where no
+    better is published. `size` in bytes, if known: for `--dry-run`, and no server can send more.
     """
 
     name: str
@@ -53,8 +53,8 @@ class Patience:
 def fetch(file: RemoteFile, folder: Path, patience: Patience = Patience(), progress: bool = True) -> Path:
     """Download one file into `folder`, or find it whole there.
 
-    What has arrived is kept in `<name>.part` and gone on with, even by a later call. A file with the wrong bytes is
-    thrown away, never kept under its name.
+    What has arrived is kept in `<name>.part` and gone on with, even by a later call. A file with the wrong
+    bytes is thrown away, never kept under its name.
 
     Returns:
         the path of the whole file, its checksum compared.
@@ -69,17 +69,20 @@ def fetch(file: RemoteFile, folder: Path, patience: Patience = Patience(), progr
         for _ in range(1 + resuming):  # a part of another file: once more, from the first byte
             try:
                 downloader = _Downloader(file, target, patience, progress)
-                return Path(pooch.retrieve(address, file.checksum, fname=target.name, path=target.parent, downloader=downloader))
+                return Path(pooch.retrieve(address, file.checksum, fname=target.name, path=target.parent,
+                                           downloader=downloader))
             except (requests.RequestException, DownloadError) as error:
                 problem = _in_words(error)
                 break
             except ValueError:  # from pooch: it has thrown the file away
                 problem = "sent other bytes than its checksum promises"
         answers.append(f"{address} {problem}")
-    raise DownloadError(f"{file.name}: cannot be downloaded ({'; '.join(answers)}); try again later, or get it by hand and give it with --from")
+    raise DownloadError(f"{file.name}: cannot be downloaded ({'; '.join(answers)}); try again later, or get "
+                        "it by hand and give it with --from")
 
 
-def fetch_all(files: Sequence[RemoteFile], folder: Path, patience: Patience = Patience(), progress: bool = True, workers: int = 8) -> list[Path]:
+def fetch_all(files: Sequence[RemoteFile], folder: Path, patience: Patience = Patience(),
+              progress: bool = True, workers: int = 8) -> list[Path]:
     """`fetch` for many files, several at a time; the first error stops the rest."""
     if len(files) == 1:
         return [fetch(files[0], folder, patience, progress)]
@@ -111,7 +114,9 @@ def _in_words(error: Exception) -> str:
 
 
 class _Downloader:
-    """What pooch calls to get the bytes. It goes on with `<name>.part`, and comes back when a fault may pass."""
+    """What pooch calls to get the bytes. It goes on with `<name>.part`, and comes back when a fault may
+    pass.
+    """
 
     def __init__(self, file: RemoteFile, target: Path, patience: Patience, progress: bool):
         self.file, self.patience, self.progress = file, patience, progress
@@ -122,7 +127,9 @@ class _Downloader:
         os.replace(self.part, output_file)
 
     def retry(self, attempt: Callable[[], None]) -> None:
-        """Call until it works: at most `tries` times in a row without a new byte, and longer pauses each time."""
+        """Call until it works: at most `tries` times in a row without a new byte, and longer pauses each
+        time.
+        """
         tried, had = 1, self.had()
         while True:
             try:
@@ -141,8 +148,10 @@ class _Downloader:
         had = self.had()
         if self.file.size and had == self.file.size:
             return
-        headers = {"Range": f"bytes={had}-", "Accept-Encoding": "identity"} if had else {"Accept-Encoding": "identity"}
-        with requests.get(url, headers=headers, stream=True, timeout=(self.patience.connect, self.patience.read)) as response:
+        headers = {"Range": f"bytes={had}-",
+                   "Accept-Encoding": "identity"} if had else {"Accept-Encoding": "identity"}
+        with requests.get(url, headers=headers, stream=True,
+                          timeout=(self.patience.connect, self.patience.read)) as response:
             if response.status_code == 416 or (had and not self.goes_on(response, had)):
                 self.part.unlink()
                 had = 0
@@ -154,14 +163,18 @@ class _Downloader:
 
     def goes_on(self, response: requests.Response, had: int) -> bool:
         """Whether the server sends what follows the bytes we have, and not the file from its start."""
-        return response.status_code >= 400 or (response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {had}-"))
+        range_sent = response.headers.get("Content-Range", "")
+        follows = response.status_code == 206 and range_sent.startswith(f"bytes {had}-")
+        return response.status_code >= 400 or follows
 
     def receive(self, response: requests.Response, had: int, whole: int | None) -> None:
         most = self.file.size or float("inf")
-        with self.part.open("ab") as out, tqdm(total=whole, initial=had, unit="B", unit_scale=True, desc=self.file.name,
-                                               disable=not self.progress) as bar:
+        bar = tqdm(total=whole, initial=had, unit="B", unit_scale=True, desc=self.file.name,
+                   disable=not self.progress)
+        with self.part.open("ab") as out, bar:
             try:
-                while chunk := response.raw.read1(1 << 16):  # what is there: when it breaks off, nothing that came is lost
+                # What is there: when it breaks off, nothing that came is lost.
+                while chunk := response.raw.read1(1 << 16):
                     had += len(chunk)
                     if had > most:
                         break

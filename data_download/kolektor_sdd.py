@@ -18,8 +18,9 @@ FILES = (RemoteFile("KolektorSDD.zip", ("https://go.vicos.si/kolektorsdd",),
 def build(folder: Path, target: Path) -> None:
     """Sort the images into the layout.
 
-    Cracked images go to `test/defect`; sound ones to `test/good` if their item stands in `splits/kolektor_sdd_test_good.txt`
-    (the items kos39 to kos50), else to `train/good`: no item is in both. Exact copies of an earlier image are left out.
+    Cracked images go to `test/defect`; sound ones to `test/good` if their item stands in
+    `splits/kolektor_sdd_test_good.txt` (the items kos39 to kos50), else to `train/good`: no item is in both.
+    Exact copies of an earlier image are left out.
 
     Args:
         folder: holds `kos01` and the others, or one folder that does.

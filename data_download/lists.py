@@ -1,4 +1,6 @@
-"""Read the lists that ship with the kit: registry files (`name checksum` a line) and splits (a name a line)."""
+"""Read the lists that ship with the kit: registry files (`name checksum` a line) and splits (a name a
+line).
+"""
 
 import re
 from pathlib import Path
@@ -16,7 +18,8 @@ def read_registry(path: Path) -> list[tuple[str, str]]:
     for number, line in enumerate(_lines(path), 1):
         name, _, checksum = line.rpartition(" ")
         if not _is_name(name) or name in entries or not re.fullmatch("[0-9a-f]{64}", checksum):
-            raise InputError(f"{path}:{number}: {line[:80]!r} is not a new name and a SHA-256 checksum; get the file again from the repository")
+            raise InputError(f"{path}:{number}: {line[:80]!r} is not a new name and a SHA-256 checksum; get "
+                             "the file again from the repository")
         entries[name] = checksum
     return list(entries.items())
 
@@ -26,7 +29,8 @@ def read_split(path: Path) -> set[str]:
     names = _lines(path)
     for number, name in enumerate(names, 1):
         if not _is_name(name):
-            raise InputError(f"{path}:{number}: {name[:80]!r} is not a name; get the file again from the repository")
+            raise InputError(f"{path}:{number}: {name[:80]!r} is not a name; get the file again from the "
+                             "repository")
     return set(names)
 
 
@@ -39,5 +43,6 @@ def _lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="ascii").split("\n")
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); get the file again from the repository") from None
+        raise InputError(f"{path}: cannot be read ({error}); get the file again from the "
+                         "repository") from None
     return [line.removesuffix("\r") for line in lines if line.strip()]

@@ -23,16 +23,19 @@ DEFECTS = ("Blowhole", "Break", "Crack", "Fray", "Uneven")
 def build(folder: Path, target: Path) -> None:
     """Sort the repository's files into the layout.
 
-    The test part of the normal images is `splits/magnetic_tile_test_good.txt`, 192 stems drawn once at random.
+    The test part of the normal images is `splits/magnetic_tile_test_good.txt`, 192 stems drawn once at
+    random.
 
     Args:
-        folder: holds `MT_Free/Imgs` and the others, or one folder that does, as the repository's own zip archive.
+        folder: holds `MT_Free/Imgs` and the others, or one folder that does, as the repository's own zip
+            archive.
         target: an empty folder.
 
     Raises:
         InputError: a file is missing, or is not the registry's.
     """
-    root = next((path for path in (folder, *sorted(folder.iterdir())) if (path / "MT_Free/Imgs").is_dir()), None)
+    root = next((path for path in (folder, *sorted(folder.iterdir())) if (path / "MT_Free/Imgs").is_dir()),
+                None)
     if root is None:
         raise InputError(f"{folder}: holds no MT_Free/Imgs; give the folder of the unpacked repository")
     test_good = read_split(HERE / "splits/magnetic_tile_test_good.txt")
@@ -44,7 +47,8 @@ def build(folder: Path, target: Path) -> None:
             raise InputError(f"{path}: is not the file of commit {COMMIT[:7]} (checksum); get it again")
         kind = path.parent.parent.name.removeprefix("MT_")
         if kind == "Free":
-            part = f"{'test' if path.stem in test_good else 'train'}/good/{path.name}" if path.suffix == ".jpg" else None
+            split = "test" if path.stem in test_good else "train"
+            part = f"{split}/good/{path.name}" if path.suffix == ".jpg" else None
         elif path.stem in EMPTY_MASKS:
             part = None
         elif path.suffix == ".png":

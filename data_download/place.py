@@ -17,7 +17,8 @@ MANIFEST = "SHA256SUMS"  # as `sha256sum --check` reads it
 
 @contextmanager
 def building(target: Path) -> Iterator[Path]:
-    """A folder to build in, beside `target`. On success it becomes `target`, whole; on any error nothing is there.
+    """A folder to build in, beside `target`. On success it becomes `target`, whole; on any error nothing is
+    there.
 
     Raises:
         InputError: `target` is there already, or somebody else is building it.
@@ -26,7 +27,8 @@ def building(target: Path) -> Iterator[Path]:
     try:
         with FileLock(target.with_name(f".{target.name}.lock"), timeout=0):
             if target.exists():
-                raise InputError(f"{target}: is there already; --check looks whether it is whole, or remove it to build it anew")
+                raise InputError(f"{target}: is there already; --check looks whether it is whole, or remove "
+                                 "it to build it anew")
             work = target.with_name(f".{target.name}.building")
             shutil.rmtree(work, ignore_errors=True)  # of an earlier try that was cut off
             work.mkdir()
@@ -47,7 +49,8 @@ def _files(folder: Path) -> list[Path]:
 
 def write_manifest(folder: Path) -> None:
     """Write the checksums of all files of `folder` into `SHA256SUMS`."""
-    lines = [f"{pooch.file_hash(str(path))}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
+    lines = [f"{pooch.file_hash(str(path))}  {path.relative_to(folder).as_posix()}\n"
+             for path in _files(folder)]
     (folder / MANIFEST).write_text("".join(lines))
 
 

@@ -18,9 +18,9 @@ BY_NC_SA = "CC BY-NC-SA 4.0: attribution, share alike, not for commercial use"
 class Source:
     """A data set that is not built in.
 
-    `offers` are lists of files; the first list that can be had whole is used. None: nothing is public, see `help`.
-    `build(folder, target)` sorts what was downloaded and unpacked, or what the user has, into the layout; `wanted` picks
-    members of an archive.
+    `offers` are lists of files; the first list that can be had whole is used. None: nothing is public, see
+    `help`. `build(folder, target)` sorts what was downloaded and unpacked, or what the user has, into the
+    layout; `wanted` picks members of an archive.
     """
 
     title: str
@@ -38,9 +38,11 @@ class Source:
 def copy_layout(folder: Path, target: Path) -> None:
     """Copy a folder that is in the layout already, without what does not belong to it."""
     roots = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
-    root = next((path for path in roots if (path / "train" / "good").is_dir() and (path / "test" / "good").is_dir()), None)
+    root = next((path for path in roots if (path / "train" / "good").is_dir()
+                 and (path / "test" / "good").is_dir()), None)
     if root is None:
-        raise InputError(f"{folder}: has no train/good and test/good, nor has a folder in it; see data_download/README.md for the layout")
+        raise InputError(f"{folder}: has no train/good and test/good, nor has a folder in it; see "
+                         "data_download/README.md for the layout")
     for part in ("train/good", "test", "ground_truth"):
         if (root / part).is_dir():
             shutil.copytree(root / part, target / part, ignore=shutil.ignore_patterns(".*", "*.txt"))
@@ -62,27 +64,37 @@ SOURCES = {
         magnetic_tile.build, (magnetic_tile.FILES,), ("52 MB",), commercial=True),
     "kolektor_sdd": Source(
         "KolektorSDD: commutator surfaces, about 50 of them cracked, with masks", BY_NC_SA,
-        "Tabernik, Sela, Skvarc, Skocaj: Segmentation-based deep-learning approach for surface-defect detection. J. Intelligent "
+        "Tabernik, Sela, Skvarc, Skocaj: Segmentation-based deep-learning approach for surface-defect "
+        "detection. J. Intelligent "
         "Manufacturing 31 (2020), 759-776",
-        "https://www.vicos.si/resources/kolektorsdd/", _layout_or(kolektor_sdd.build), (kolektor_sdd.FILES,), ("size not published",)),
+        "https://www.vicos.si/resources/kolektorsdd/", _layout_or(kolektor_sdd.build), (kolektor_sdd.FILES,),
+        ("size not published",)),
     "mvtec_tile": Source(
-        "MVTec AD, category tile: 230 normal images to train, 33 normal and 84 defective ones to test, with masks", BY_NC_SA,
-        "Bergmann, Batzner, Fauser, Sattlegger, Steger: The MVTec Anomaly Detection Dataset. IJCV 129 (2021), 1038-1059",
+        "MVTec AD, category tile: 230 normal images to train, 33 normal and 84 defective ones to test, with "
+        "masks", BY_NC_SA,
+        "Bergmann, Batzner, Fauser, Sattlegger, Steger: The MVTec Anomaly Detection Dataset. IJCV 129 "
+        "(2021), 1038-1059",
         "https://www.mvtec.com/company/research/datasets/mvtec-ad",
-        partial(mvtec_tile.build, copy_layout), mvtec_tile.OFFERS, ("335 MB", "about 5 GB, of which just tile is unpacked"), wanted=mvtec_tile.wanted),
+        partial(mvtec_tile.build, copy_layout), mvtec_tile.OFFERS,
+        ("335 MB", "about 5 GB, of which just tile is unpacked"), wanted=mvtec_tile.wanted),
     "mvtec_tile_192": Source(
         "MVTec AD, category tile, reduced copies of its test part (192 x 192): no MVTec benchmark", BY_NC_SA,
-        "Bergmann, Batzner, Fauser, Sattlegger, Steger: The MVTec Anomaly Detection Dataset. IJCV 129 (2021), 1038-1059",
+        "Bergmann, Batzner, Fauser, Sattlegger, Steger: The MVTec Anomaly Detection Dataset. IJCV 129 "
+        "(2021), 1038-1059",
         "https://www.mvtec.com/company/research/datasets/mvtec-ad", copy_layout,
-        help="These copies were cut from a third party's figures and cannot be downloaded as such. Take mvtec_tile instead; "
+        help="These copies were cut from a third party's figures and cannot be downloaded as such. Take "
+             "mvtec_tile instead; "
              "who has the copies gives their folder with --from."),
     "printed_real": Source(
         "The paper's 3D-printed surfaces", "not known to us: ask the authors",
-        "Moradi, Grasso, Colosimo, Paynabar: Single-Step Reconstruction-Free Anomaly Detection and Segmentation via Diffusion "
+        "Moradi, Grasso, Colosimo, Paynabar: Single-Step Reconstruction-Free Anomaly Detection and "
+        "Segmentation via Diffusion "
         "Models. arXiv 2508.04818 (2025)",
         "https://arxiv.org/abs/2508.04818", copy_layout,
-        help="No public link is known. Write to the corresponding author, whose address the paper gives, name the paper and what "
-             "you want to reproduce, and ask for images and masks. Sort them into train/good, test/good, test/<defect>, "
+        help="No public link is known. Write to the corresponding author, whose address the paper gives, "
+             "name the paper and what "
+             "you want to reproduce, and ask for images and masks. Sort them into train/good, test/good, "
+             "test/<defect>, "
              "ground_truth/<defect>/<stem>_mask.png, and give that folder with --from."),
 }
 

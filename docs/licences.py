@@ -1,4 +1,5 @@
-"""Write `licences.md`: what every package that the kit installs is licensed under. Run it after a change of `constraints.txt`:
+"""Write `licences.md`: what every package that the kit installs is licensed under. Run it after a change of
+`constraints.txt`:
 
     .venv/bin/python docs/licences.py
 """
@@ -11,8 +12,8 @@ HERE = Path(__file__).resolve().parent
 HEAD = """# Licences of all dependencies
 
 Written by `python docs/licences.py` from what the installed packages say of themselves; every package of
-[constraints.txt](../constraints.txt) is here, direct or not. The kit only calls them, and ships none of them. On Linux,
-PyTorch's builds for GPUs also install NVIDIA's CUDA libraries, under NVIDIA's own licence.
+[constraints.txt](../constraints.txt) is here, direct or not. The kit only calls them, and ships none of them.
+On Linux, PyTorch's builds for GPUs also install NVIDIA's CUDA libraries, under NVIDIA's own licence.
 
 | package | version | licence |
 |---|---|---|
@@ -32,9 +33,11 @@ def licence(name: str) -> str:
         said = metadata(name)
     except PackageNotFoundError:
         raise SystemExit(f"{name}: not installed; pip install -c constraints.txt {name}") from None
-    classifiers = [text.split(" :: ")[-1] for text in said.get_all("Classifier") or [] if text.startswith("License ::") and text != "License :: OSI Approved"]
+    classifiers = [text.split(" :: ")[-1] for text in said.get_all("Classifier") or []
+                   if text.startswith("License ::") and text != "License :: OSI Approved"]
     field = (said.get("License") or "").strip().splitlines()
-    candidates = [said.get("License-Expression"), ", ".join(classifiers), field[0].strip() if field else None, _BY_HAND.get(name)]
+    candidates = [said.get("License-Expression"), ", ".join(classifiers), field[0].strip() if field else None,
+                  _BY_HAND.get(name)]
     found = next((text for text in candidates if text and text not in _UNSURE), None)
     if not found:
         raise SystemExit(f"{name}: says nothing of its licence; look it up and add it to _BY_HAND")
@@ -44,7 +47,8 @@ def licence(name: str) -> str:
 def table() -> str:
     """The whole file."""
     pins = re.findall(r"^([\w.-]+)==(\S+)$", (HERE.parent / "constraints.txt").read_text(), re.MULTILINE)
-    return HEAD + "".join(f"| {name} | {version} | {licence(name)} |\n" for name, version in sorted(pins, key=lambda pin: pin[0].lower()))
+    return HEAD + "".join(f"| {name} | {version} | {licence(name)} |\n" for name,
+                          version in sorted(pins, key=lambda pin: pin[0].lower()))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""How fast is RADAR beside anomalib's PatchCore and EfficientAD-S? In turns, in one process, 256 x 256, batch 1, on a CPU.
+"""How fast is RADAR beside anomalib's PatchCore and EfficientAD-S? In turns, in one process, 256 x 256, batch
+1, on a CPU.
 
-anomalib wants other packages than the kit, so run it in an environment of its own, from the repository's root:
+anomalib wants other packages than the kit, so run it in an environment of its own, from the repository's
+root:
 
     python -m venv rivals
     rivals/bin/pip install -e ".[fast]" anomalib openvino
     rivals/bin/python docs/rivals.py [--threads 2] [--rounds 20]
 
-All weights are random, for no time depends on them, and no score here means anything. The rivals get an RGB tensor that is there already and
-are timed from it to score and map; RADAR gets a grey uint8 image (and again an RGB one) and is timed over all of `score_samples`. PatchCore's
-memory bank has 10 % of the patches of `BANK_IMAGES` images, as random rows: how many there are decides the time, not which. Real data sets
-have more images, and cost PatchCore more. OpenVINO is what anomalib deploys to, ONNX Runtime what the kit does.
+All weights are random, for no time depends on them, and no score here means anything. The rivals get an RGB
+tensor that is there already and are timed from it to score and map; RADAR gets a grey uint8 image (and again
+an RGB one) and is timed over all of `score_samples`. PatchCore's memory bank has 10 % of the patches of
+`BANK_IMAGES` images, as random rows: how many there are decides the time, not which. Real data sets have more
+images, and cost PatchCore more. OpenVINO is what anomalib deploys to, ONNX Runtime what the kit does.
 """
 
 import argparse
@@ -18,13 +21,16 @@ from functools import partial
 
 import numpy as np
 import torch
-from anomalib.models.image.efficient_ad.torch_model import EfficientAdModel, EfficientAdModelSize
+from anomalib.models.image.efficient_ad.torch_model import (
+    EfficientAdModel,
+    EfficientAdModelSize,
+)
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
-from radar_nb.method.detector import RadarDetector
-from radar_nb.experiments.networks import FAST, untrained
 from radar_nb.data.printed import make_image
+from radar_nb.experiments.networks import FAST, untrained
 from radar_nb.experiments.timing import Job, measure
+from radar_nb.method.detector import RadarDetector
 
 SIDE, BANK_IMAGES = 256, 50
 
@@ -73,13 +79,18 @@ def rival_jobs(name: str, model: Rival, image: torch.Tensor) -> list[Job]:
     with torch.inference_mode():
         converted = openvino.convert_model(model, example_input=image)
     converted.reshape(list(image.shape))
-    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    request, array = openvino.Core().compile_model(converted, "CPU", options).create_infer_request(), image.contiguous().numpy()
-    return [Job(name, "torch", in_torch, SIDE, SIDE), Job(name, "openvino", lambda _: request.infer([array]), SIDE, SIDE)]
+    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
+               "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    request = openvino.Core().compile_model(converted, "CPU", options).create_infer_request()
+    array = image.contiguous().numpy()
+    return [Job(name, "torch", in_torch, SIDE, SIDE),
+            Job(name, "openvino", lambda _: request.infer([array]), SIDE, SIDE)]
 
 
 def our_jobs(images: np.ndarray) -> list[Job]:
-    """RADAR's whole score: the default and the fast U-Net, in PyTorch and in ONNX Runtime, of grey and of RGB images."""
+    """RADAR's whole score: the default and the fast U-Net, in PyTorch and in ONNX Runtime, of grey and of RGB
+    images.
+    """
     jobs = []
     for network in dict.fromkeys(("folded", FAST)):
         for colour, batch in (("grey", images), ("RGB", np.repeat(images[..., None], 3, axis=3))):
@@ -87,12 +98,15 @@ def our_jobs(images: np.ndarray) -> list[Job]:
             for engine in ("torch", "onnx"):
                 detector = RadarDetector(unet=unet, engine=engine, calibration_points=50).fit(batch[:4])
                 score = partial(detector.score_samples, batch[:1])
-                jobs.append(Job(f"RADAR {network} {colour}", engine, lambda _, score=score: score(), SIDE, SIDE))
+                jobs.append(Job(f"RADAR {network} {colour}", engine, lambda _, score=score: score(), SIDE,
+                                SIDE))
     return jobs
 
 
 def main() -> None:
-    """Measure, and print medians and ratios; a ratio is the median of the rounds' ratios, with their quartiles."""
+    """Measure, and print medians and ratios; a ratio is the median of the rounds' ratios, with their
+    quartiles.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=20)
@@ -100,15 +114,18 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     warnings.simplefilter("ignore")
-    images = np.stack([make_image("standard", 0, "train", index, size=SIDE)[0] for index in range(BANK_IMAGES)])
+    images = np.stack([make_image("standard", 0, "train", index, size=SIDE)[0]
+                       for index in range(BANK_IMAGES)])
     rgb = torch.from_numpy(images).float().div(255)[:, None].repeat(1, 3, 1, 1)
-    models = {f"PatchCore {backbone}": patchcore(backbone, rgb) for backbone in ("wide_resnet50_2", "resnet18")} | {"EfficientAD-S": efficient_ad()}
+    models = {f"PatchCore {backbone}": patchcore(backbone, rgb)
+              for backbone in ("wide_resnet50_2", "resnet18")} | {"EfficientAD-S": efficient_ad()}
     theirs = [job for name, model in models.items() for job in rival_jobs(name, model, rgb[:1])]
     ours = our_jobs(images)
     measure([*theirs, *ours], arguments.rounds)
     print(f"{arguments.threads} threads, {arguments.rounds} rounds, PyTorch {torch.__version__}")
     for job in [*theirs, *ours]:
-        print(f"{job.method:26} {job.engine:9} {np.median(job.ms):8.1f} ms, 95 % within {np.quantile(job.ms, 0.95):8.1f} ms")
+        print(f"{job.method:26} {job.engine:9} {np.median(job.ms):8.1f} ms, 95 % within "
+              f"{np.quantile(job.ms, 0.95):8.1f} ms")
     for mine in ours:
         print(f"as many times the time of {mine.method} in {mine.engine}:")
         for other in theirs:

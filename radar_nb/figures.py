@@ -1,4 +1,6 @@
-"""Pictures: one look for all notebooks, colour maps safe for colour-blind readers, alt text in every figure."""
+"""Pictures: one look for all notebooks, colour maps safe for colour-blind readers, alt text in every
+figure.
+"""
 
 import io
 from collections.abc import Sequence
@@ -20,7 +22,8 @@ _STYLE = {"figure.facecolor": "white", "font.size": 11, "axes.titlesize": 11, "a
           "legend.frameon": False, "savefig.dpi": 72}
 
 
-def new_figure(rows: int = 1, columns: int = 1, width: float = 9, height: float = 3) -> tuple[Figure, np.ndarray | Axes]:
+def new_figure(rows: int = 1, columns: int = 1, width: float = 9,
+               height: float = 3) -> tuple[Figure, np.ndarray | Axes]:
     """A figure in the kit's style, and its axes as `plt.subplots` gives them; sizes in inches."""
     with plt.rc_context(_STYLE):
         return plt.subplots(rows, columns, figsize=(width, height))
@@ -37,7 +40,8 @@ def show(figure: Figure, alt: str, name: str = "") -> None:
     with plt.rc_context(_STYLE):
         figure.savefig(full, format="png", bbox_inches="tight")
     plt.close(figure)
-    display(Image(small_png(PIL.Image.open(full)), format="png", alt=alt, metadata={"name": name} if name else {}))
+    display(Image(small_png(PIL.Image.open(full)), format="png", alt=alt,
+                  metadata={"name": name} if name else {}))
 
 
 def small_png(picture: PIL.Image.Image, colours: int = 256) -> bytes:
@@ -46,7 +50,8 @@ def small_png(picture: PIL.Image.Image, colours: int = 256) -> bytes:
     The palette covers rare colours as well as common ones, so that a small defect keeps its own.
     """
     small = io.BytesIO()
-    palette = picture.convert("RGB").quantize(colours, PIL.Image.Quantize.MAXCOVERAGE, dither=PIL.Image.Dither.NONE)
+    palette = picture.convert("RGB").quantize(colours, PIL.Image.Quantize.MAXCOVERAGE,
+                                              dither=PIL.Image.Dither.NONE)
     palette.save(small, "png", optimize=True)
     return small.getvalue()
 
@@ -59,17 +64,20 @@ def draw_image(axes: Axes, image: np.ndarray, title: str = "", mask: np.ndarray 
     axes.set(title=title, xticks=[], yticks=[])
 
 
-def draw_map(axes: Axes, values: np.ndarray, title: str = "", limit: float | None = None, signed: bool = False,
+def draw_map(axes: Axes, values: np.ndarray, title: str = "", limit: float | None = None,
+             signed: bool = False,
              colorbar: bool = True) -> None:
     """A map `(H, W)` in colour: `signed` maps from -limit to limit around white, others from 0 to limit."""
     limit = float(np.quantile(np.abs(values), 0.999)) if limit is None else limit
-    picture = axes.imshow(values, cmap=NOISE_MAP if signed else HEAT, vmin=-limit if signed else 0, vmax=limit)
+    picture = axes.imshow(values, cmap=NOISE_MAP if signed else HEAT, vmin=-limit if signed else 0,
+                          vmax=limit)
     axes.set(title=title, xticks=[], yticks=[])
     if colorbar:
         axes.figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03)
 
 
-def image_row(images: Sequence[np.ndarray], titles: Sequence[str], masks: Sequence[np.ndarray | None] | None = None,
+def image_row(images: Sequence[np.ndarray], titles: Sequence[str],
+              masks: Sequence[np.ndarray | None] | None = None,
               height: float = 2.6) -> Figure:
     """Images side by side."""
     figure, axes = new_figure(1, len(images), width=2.1 * len(images), height=height)
@@ -78,7 +86,8 @@ def image_row(images: Sequence[np.ndarray], titles: Sequence[str], masks: Sequen
     return figure
 
 
-def detection_figure(findings: Sequence[dict], truths: Sequence[np.ndarray | None], names: Sequence[str]) -> Figure:
+def detection_figure(findings: Sequence[dict], truths: Sequence[np.ndarray | None],
+                     names: Sequence[str]) -> Figure:
     """What RADAR sees, a row an image: input, noise map, Sobel map, found mask (paper Fig. 1).
 
     Args:
@@ -90,7 +99,8 @@ def detection_figure(findings: Sequence[dict], truths: Sequence[np.ndarray | Non
     noise_limit = max(float(np.quantile(np.abs(map_), 0.999)) for map_ in noise)
     sobel_limit = max(float(finding["anomaly_map"].max()) for finding in findings)
     figure, axes = new_figure(len(findings), 4, width=9, height=2.3 * len(findings))
-    for row, finding, map_, truth, name in zip(np.atleast_2d(axes), findings, noise, truths, names, strict=True):
+    for row, finding, map_, truth, name in zip(np.atleast_2d(axes), findings, noise, truths, names,
+                                               strict=True):
         decision = "normal" if finding["normal"] else "anomalous"
         draw_image(row[0], finding["image"], f"{name}\ndecision: {decision}", truth)
         draw_map(row[1], map_, "noise map", noise_limit, signed=True)
@@ -111,7 +121,8 @@ def draw_decision(axes: Axes, forest, features: np.ndarray, labels: np.ndarray, 
     inside = forest.decision_function(grid.reshape(-1, 2)).reshape(grid.shape[:2]) >= 0
     axes.contourf(grid[..., 0], grid[..., 1], inside, levels=[0.5, 1.5], colors=[NORMAL], alpha=0.15)
     for value, colour, marker, name in ((False, NORMAL, "o", "normal"), (True, ANOMALOUS, "^", "anomalous")):
-        axes.scatter(*features[np.asarray(labels) == value].T, s=18, c=colour, marker=marker, label=name, alpha=0.7)
+        axes.scatter(*features[np.asarray(labels) == value].T, s=18, c=colour, marker=marker, label=name,
+                     alpha=0.7)
     axes.set(xlabel="global norm", ylabel="local norm", title=title)
     axes.legend()
 

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from radar_nb.runs import notebooks as reproduce
 from radar_nb.__main__ import main
-from radar_nb.method.detector import RadarDetector
 from radar_nb.data.images import write_image
+from radar_nb.method.detector import RadarDetector
+from radar_nb.runs import notebooks as reproduce
 from radar_nb.runs.kit import Kit
 from radar_nb.storage.places import REPOSITORY
 

@@ -22,7 +22,7 @@ FOUND: list[tuple[str, bytes]] = [
     # arguments with a line separator, a line break, a terminal's escape code
     ("command_line", targets.words("run", "\u2028")),
     ("command_line", targets.words("run", "é\n")),
-    ("command_line", "run\n\x1b[2J!".encode()),
+    ("command_line", b"run\n\x1b[2J!"),
 ]
 
 

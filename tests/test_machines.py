@@ -10,8 +10,8 @@ from conftest import SMALL
 
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
-from radar_nb.storage.unet_folder import load_unet
 from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.unet_folder import load_unet
 
 
 def test_rounding_of_another_machine_changes_scores_in_the_third_digit_at_most(detector):

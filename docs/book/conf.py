@@ -1,8 +1,9 @@
-"""The book: notebooks as git holds them, and the pages around them, as a static site. `make book` calls Sphinx with this file.
+"""The book: notebooks as git holds them, and the pages around them, as a static site. `make book` calls
+Sphinx with this file.
 
-Sphinx reads the repository itself, so that links between pages are the same in the book, in JupyterLab and on a code host.
-Nothing is executed, and nothing is loaded from a network, neither when the book is made nor when it is read: equations
-become MathML, figures lie beside the pages.
+Sphinx reads the repository itself, so that links between pages are the same in the book, in JupyterLab and on
+a code host. Nothing is executed, and nothing is loaded from a network, neither when the book is made nor when
+it is read: equations become MathML, figures lie beside the pages.
 """
 
 import base64
@@ -28,41 +29,51 @@ language = "en"
 
 extensions = ["myst_nb"]
 root_doc = "docs/book/index"
-include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/index.md", "README.md", "CLAIMS.md", "data_download/README.md",
+include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/index.md", "README.md", "CLAIMS.md",
+                    "data_download/README.md",
                     "weights/*/README.md"]
 exclude_patterns = [".venv*", ".git", "build", "runs", "**/.ipynb_checkpoints"]
 
 nb_execution_mode = "off"
-nb_ipywidgets_js = {}  # its default loads scripts from a network; a widget cannot work without a kernel anyway
-nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None), ("html", "application/javascript", None)]
+nb_ipywidgets_js = {}  # its default loads scripts from a network; widgets need a kernel anyway
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None),
+                              ("html", "application/javascript", None)]
 nb_render_text_lexer = "none"
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
 
 html_theme = "sphinx_book_theme"
-html_theme_options = {"use_fullscreen_button": False, "footer_content_items": ["copyright.html"], "show_toc_level": 2,
+html_theme_options = {"use_fullscreen_button": False, "footer_content_items": ["copyright.html"],
+                      "show_toc_level": 2,
                       "navbar_persistent": []}  # one search field, in the sidebar
-html_context = {"default_mode": "auto"}  # dark or light as the reader's system is, until the button is pressed
+html_context = {"default_mode": "auto"}  # as the reader's system is, until the button is pressed
 html_static_path, html_css_files, templates_path = ["static"], ["book.css"], ["templates"]
 html_additional_pages = {"index": "redirect.html"}  # build/book/index.html leads to the first page
 html_math_renderer = "mathml"
-html_show_sphinx = html_show_search_summary = False  # summaries would be fetched, which a browser forbids for files
+html_show_sphinx = html_show_search_summary = False  # they would be fetched: no browser does so from files
 html_domain_indices = html_use_index = False
 
 
 def mathml(latex: str, display: str) -> str:
-    """One equation as MathML, which browsers draw by themselves, with its LaTeX kept beside it for tests and for whoever copies it."""
-    simple = re.sub(r"\\([bB]igg?)[lr]?(?=\s*\\)", "", latex)  # the size of a bracket, which the converter takes for the bracket
-    math = convert(simple, display=display).replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")  # a relation, with its spaces
+    """One equation as MathML, which browsers draw by themselves, with its LaTeX kept beside it for tests and
+    for whoever copies it.
+    """
+    simple = re.sub(r"\\([bB]igg?)[lr]?(?=\s*\\)", "",
+                    latex)  # the size of a bracket, which the converter takes for the bracket
+    math = convert(simple, display=display).replace("<mi>&#x0007E;</mi>",
+                                                    "<mo>&#x0223C;</mo>")  # a relation, with its spaces
     # Browsers know no mathvariant any more, so a letter says itself that it is a script letter.
-    math = re.sub(r'<mi mathvariant="script">([A-Z])</mi>', lambda found: f"<mi>{script(found[1])}</mi>", math)
+    math = re.sub(r'<mi mathvariant="script">([A-Z])</mi>', lambda found: f"<mi>{script(found[1])}</mi>",
+                  math)
     if "\\" in math or "<mi>&</mi>" in math:
         logger.warning("not all of this equation is understood: %s", latex)
     return math.replace("<math ", f'<math data-latex="{html.escape(latex)}" ', 1)
 
 
 def script(letter: str) -> str:
-    """A capital as script letter: the old one of Unicode where there is one (B, E, F, ...), else the mathematical one."""
+    """A capital as script letter: the old one of Unicode where there is one (B, E, F, ...), else the
+    mathematical one.
+    """
     try:
         return unicodedata.lookup(f"SCRIPT CAPITAL {letter}")
     except KeyError:
@@ -82,12 +93,15 @@ def visit_math_block(translator, node: nodes.math_block) -> None:
 
 
 def alt_texts(path: Path) -> dict[str, list[str]]:
-    """The alt texts of a notebook's PNG outputs in order, by the SHA-256 of the picture (which MyST-NB takes as its file name)."""
+    """The alt texts of a notebook's PNG outputs in order, by the SHA-256 of the picture (which MyST-NB takes
+    as its file name).
+    """
     found = defaultdict(list)
     for output in (output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])):
         if "image/png" in output.get("data", {}):
             picture = base64.b64decode(output.data["image/png"])
-            found[hashlib.sha256(picture).hexdigest()].append(output.metadata.get("image/png", {}).get("alt", ""))
+            found[hashlib.sha256(picture).hexdigest()].append(output.metadata.get("image/png", {}).get("alt",
+                                                                                                       ""))
     return found
 
 

@@ -1,4 +1,4 @@
-"""`extrusion`: a stand-in for the photographs of printed layers in the paper, which are not public (slide 12).
+"""`extrusion`: a stand-in for the paper's photographs of printed layers, which are not public (slide 12).
 
 A dark, matt layer of parallel beads, along 45 degrees in one half of the images and along 135 in the other.
 One model serves both, as in the paper. At 45 degrees the beads glint: short bright dashes, denser to one

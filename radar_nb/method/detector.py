@@ -13,13 +13,7 @@ from radar_nb.data.images import stack_alike, to_tensor
 from radar_nb.method.base import ImageDetector, check_arguments, some_pixels
 from radar_nb.method.features import KERNELS, blur, extract_features, sobel_magnitude
 from radar_nb.method.forest import DECISIONS, one_class_model
-from radar_nb.method.noise_map import (
-    READINGS,
-    NoisePredictor,
-    in_patches,
-    in_tiles,
-    noise_map,
-)
+from radar_nb.method.noise_map import READINGS, NoisePredictor, in_patches, in_tiles, noise_map
 from radar_nb.method.training import TrainingConfig, train
 from radar_nb.method.unet import image_channels
 from radar_nb.storage.errors import InputError

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from radar_nb.method.detector import RadarDetector
-from radar_nb.method.unet import build_unet, predict_noise
 from radar_nb.beyond.detector import NOISE_FREE, VariantDetector
 from radar_nb.beyond.export import export
 from radar_nb.beyond.onnx import OnnxUNet, make_engine, need
 from radar_nb.data.images import to_tensor
+from radar_nb.method.detector import RadarDetector
+from radar_nb.method.unet import build_unet, predict_noise
 from radar_nb.storage.errors import InputError
 
 

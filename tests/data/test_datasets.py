@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from conftest import SMALL
 
-from radar_nb.data.named import NAMED, load_dataset
-from radar_nb.data.texture import PASTED_DEFECTS, paste_defect
 from radar_nb.data.images import write_image
-from radar_nb.storage.errors import InputError
+from radar_nb.data.named import NAMED, load_dataset
 from radar_nb.data.printed import DEFECTS, LEVELS, make_image
+from radar_nb.data.texture import PASTED_DEFECTS, paste_defect
+from radar_nb.storage.errors import InputError
 
 
 @pytest.mark.parametrize("level", LEVELS)

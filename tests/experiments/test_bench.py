@@ -9,16 +9,16 @@ import pytest
 import torch
 from conftest import SMALL
 
-from radar_nb.experiments import bench, networks
 from radar_nb.__main__ import main
+from radar_nb.experiments import bench, networks
 from radar_nb.experiments.bench import exponent, time_methods
-from radar_nb.method.detector import RadarDetector
-from radar_nb.method.unet import build_unet
-from radar_nb.storage.errors import InputError
 from radar_nb.experiments.networks import NETWORKS, measure_networks, pareto_front, untrained, with_network
-from radar_nb.runs.kit import PROFILES, Kit
 from radar_nb.experiments.timing import COLUMNS, Job, count_gflop, gemm_roof, rows_of, time_jobs
+from radar_nb.method.detector import RadarDetector
 from radar_nb.method.training import TrainingConfig
+from radar_nb.method.unet import build_unet
+from radar_nb.runs.kit import PROFILES, Kit
+from radar_nb.storage.errors import InputError
 from radar_nb.storage.tables import read_table
 
 

@@ -13,15 +13,22 @@ from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_sco
 from radar_nb.experiments import ablations, comparison
 from radar_nb.experiments.ablations import ABLATIONS, Variant, ablate, measure_normality, run_variant
 from radar_nb.experiments.claims import make_claims, margin_verdict
-from radar_nb.experiments.report import comparison_table, not_measured, write_claims
-from radar_nb.experiments.comparison import collect, compare, merge, plan, read_tables, run_method, write_tables
-from radar_nb.experiments.methods import METHODS
-from radar_nb.storage.places import RESULTS
+from radar_nb.experiments.comparison import (
+    collect,
+    compare,
+    merge,
+    plan,
+    read_tables,
+    run_method,
+    write_tables,
+)
 from radar_nb.experiments.evidence import OF_SCORES, STATISTICS, Estimate, Evidence
-from radar_nb.storage.errors import InputError
+from radar_nb.experiments.methods import METHODS
 from radar_nb.experiments.metrics import best_f1, recall_at_5
+from radar_nb.experiments.report import comparison_table, not_measured, write_claims
 from radar_nb.runs.kit import PROFILES, Kit
-from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.places import REPOSITORY, RESULTS
 
 
 @pytest.fixture

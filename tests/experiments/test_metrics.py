@@ -6,7 +6,12 @@ from scipy import ndimage
 from sklearn import metrics as sk
 
 from radar_nb.experiments.metrics import (
-    auroc, aupro, best_f1, bootstrap_interval, image_metrics, pixel_metrics,
+    aupro,
+    auroc,
+    best_f1,
+    bootstrap_interval,
+    image_metrics,
+    pixel_metrics,
 )
 
 

@@ -22,19 +22,20 @@ from PIL import Image
 from data_download.archives import Limits, extract
 from data_download.lists import read_registry, read_split
 from data_download.place import check
-from radar_nb.__main__ import _parser, _training_config
-from radar_nb.teaching.exercises.kinds import Verdict
-from radar_nb.method.detector import RadarDetector
-from radar_nb.method.unet import build_unet
-from radar_nb.storage.unet_folder import load_unet
-from radar_nb.teaching.exercises import EXERCISES, grade
-from radar_nb.storage.errors import InputError
+from radar_nb.__main__ import _training_config
+from radar_nb.arguments import make_parser
 from radar_nb.data.folders import SUFFIXES
 from radar_nb.data.images import read_image, read_mask
-from radar_nb.runs.kit import Kit
-from radar_nb.storage.places import REPOSITORY
-from radar_nb.storage.untrusted import read_tensors
+from radar_nb.method.detector import RadarDetector
 from radar_nb.method.training import TrainingConfig
+from radar_nb.method.unet import build_unet
+from radar_nb.runs.kit import Kit
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.unet_folder import load_unet
+from radar_nb.storage.untrusted import read_tensors
+from radar_nb.teaching.exercises import EXERCISES, grade
+from radar_nb.teaching.exercises.kinds import Verdict
 
 FOLDER = Path(tempfile.mkdtemp(prefix="radar-fuzz-"))
 
@@ -162,7 +163,7 @@ def command_line(data: bytes) -> None:
     arguments = [line.decode("utf-8", "replace") if len(line) > 1 else _WORDS[ord(line) % len(_WORDS)] for line in data.split(b"\n") if line]
     try:
         with contextlib.redirect_stderr(io.StringIO()) as error, contextlib.redirect_stdout(io.StringIO()):
-            args = _parser().parse_args(arguments)
+            args = make_parser().parse_args(arguments)
     except SystemExit as stop:
         assert stop.code == 0 or (stop.code == 2 and len(error.getvalue().splitlines()) <= 1), error.getvalue()
         return

@@ -10,13 +10,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from radar_nb.data.named import load_dataset
 from radar_nb.beyond.detector import VariantDetector, load_detector, noise_free_detector
-from radar_nb.method.detector import RadarDetector
 from radar_nb.data.images import write_image
-from radar_nb.storage.errors import InputError
+from radar_nb.data.named import load_dataset
 from radar_nb.experiments.metrics import best_f1, image_metrics
+from radar_nb.method.detector import RadarDetector
 from radar_nb.runs.kit import Kit
+from radar_nb.storage.errors import InputError
 from radar_nb.storage.places import REPOSITORY
 
 

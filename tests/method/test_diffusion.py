@@ -3,15 +3,15 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
-from radar_nb.method.diffusion import add_noise, denoise, make_scheduler, reverse_step
-from radar_nb.method.noise_map import in_patches, in_tiles, noise_map, whole_image
-from radar_nb.method.unet import build_unet, fold_factor, image_channels, predict_noise
-from radar_nb.storage.unet_folder import load_unet
-from radar_nb.method.features import extract_features, sobel_magnitude
 from radar_nb.data.images import to_tensor
-from radar_nb.storage.errors import InputError
-from radar_nb.method.tiles import tile_spans
 from radar_nb.data.printed import make_image
+from radar_nb.method.diffusion import add_noise, denoise, make_scheduler, reverse_step
+from radar_nb.method.features import extract_features, sobel_magnitude
+from radar_nb.method.noise_map import in_patches, in_tiles, noise_map, whole_image
+from radar_nb.method.tiles import tile_spans
+from radar_nb.method.unet import build_unet, fold_factor, image_channels, predict_noise
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.unet_folder import load_unet
 
 
 class LinearModel(torch.nn.Module):

@@ -5,7 +5,14 @@ from scipy.spatial import distance
 from skimage.filters import sobel_h, sobel_v
 
 from radar_nb.beyond.maps import fit_covariance, mahalanobis_map, scale_space, standardise_rows_and_columns
-from radar_nb.method.features import blur, extract_features, global_norm, local_norm, sobel_magnitude, window_norms
+from radar_nb.method.features import (
+    blur,
+    extract_features,
+    global_norm,
+    local_norm,
+    sobel_magnitude,
+    window_norms,
+)
 from radar_nb.method.noise_map import gaussian_statistics, patch_normality
 
 
