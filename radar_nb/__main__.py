@@ -21,6 +21,8 @@ def _run(args: argparse.Namespace) -> int:
     from radar_nb.experiments.evidence import Evidence
     from radar_nb.runs.kit import Kit
     from radar_nb.runs.notebooks import NotebookError, run_notebooks
+    from radar_nb.storage.places import from_repository
+    from_repository("notebooks")
     kit = Kit(args.profile, args.dataset, args.seed, args.out)
     kit.data.check()
     print(kit.data, flush=True)

@@ -12,7 +12,7 @@ from radar_nb.data.named import NAMED
 from radar_nb.experiments.methods import METHODS
 from radar_nb.experiments.metrics import accuracy, auroc, f1, precision, recall, recall_at_5
 from radar_nb.storage.errors import InputError
-from radar_nb.storage.places import RESULTS
+from radar_nb.storage.places import RESULTS, from_repository
 from radar_nb.storage.tables import read_table
 
 # The kinds of methods that the paper compares with; RADAR's nearest relatives, which came later; and ours.
@@ -59,7 +59,7 @@ class Evidence:
     """
 
     def __init__(self, folder: str | Path = RESULTS):
-        self.folder = Path(folder)
+        self.folder = from_repository("results") if folder == RESULTS else Path(folder)
         if not (self.folder / "comparison.csv").is_file():
             raise InputError(f"{self.folder / 'comparison.csv'}: no such file; "
                              "`python -m radar_nb compare` writes it")

@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from radar_nb.runs.kit import Kit
 from radar_nb.runs.provenance import environment
-from radar_nb.storage.places import NOTEBOOKS
+from radar_nb.storage.places import NOTEBOOKS, from_repository
 from radar_nb.storage.tables import read_table
 from radar_nb.storage.whole import locked, whole_file, write_json, write_text
 
@@ -114,6 +114,7 @@ def refresh_stored_outputs(names: Sequence[str] = ()) -> None:
     The run's folder is a new one: nothing that an earlier run left, nor a reader's solved exercises, can show
     in the outputs.
     """
+    from_repository("notebooks")
     with tempfile.TemporaryDirectory() as folder:
         _refresh(names, Path(folder))
 

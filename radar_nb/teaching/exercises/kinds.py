@@ -15,7 +15,7 @@ import numpy as np
 
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.whole import waiting_for, write_text
-from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.places import runs_folder
 
 UNTRIED, RIGHT, WRONG = "not tried yet", "right", "not yet"
 
@@ -181,7 +181,7 @@ def read_results(path: Path) -> dict[str, dict]:
 
 
 def _file() -> Path:
-    return Path(os.environ.get("RADAR_RUN") or REPOSITORY / "runs") / "exercises.json"
+    return Path(os.environ.get("RADAR_RUN") or runs_folder()) / "exercises.json"
 
 
 def _remember(name: str, verdict: Verdict) -> None:
