@@ -36,8 +36,8 @@ class LazyImages(Sequence):
 class Dataset:
     """A data set, ready to use.
 
-    `train`, `calibrate` and `test` are sequences of images `(H, W)` or `(H, W, 3)`; `kinds[i]` is "good" or the
-    defect of `test[i]`; `masks[i]` is `(H, W)` bool, or None where a defect has no mask.
+    `train`, `calibrate` and `test` are sequences of images `(H, W)` or `(H, W, 3)`; `kinds[i]` is "good" or
+    the defect of `test[i]`; `masks[i]` is `(H, W)` bool, or None where a defect has no mask.
     """
 
     name: str
@@ -61,7 +61,8 @@ class Dataset:
         """Look at every image and mask once.
 
         Raises:
-            InputError: naming the first file that cannot be read, is too small, or differs in channels or size.
+            InputError: naming the first file that cannot be read, is too small, or differs in channels or
+                size.
         """
         for sequence in (self.train, self.calibrate, self.test, self.masks):
             for _ in sequence:
@@ -85,13 +86,16 @@ class Sizes:
     longest_side: int | None = 512  # larger images in a folder are shrunk to this
     smallest_side: int = 32       # smaller images in a folder are an error: a patch must fit
     calibrate_share: float = 0.25  # of the normal training images in a folder ...
-    calibrate_least: int = 10     # ... but at least so many, or half of them: patches make many of few, the forest cannot
+    calibrate_least: int = 10     # ... but at least so many, or half of them
 
 
-def made(name: str, sizes: Sizes, defects: Sequence[str], make: Callable[[str, int, str | None], tuple]) -> Dataset:
+def made(name: str, sizes: Sizes, defects: Sequence[str],
+         make: Callable[[str, int, str | None], tuple]) -> Dataset:
     """A data set whose images come from `make(split, index, defect) -> (image, mask)`."""
-    kinds = ("good",) * sizes.test_good + tuple(defect for defect in defects for _ in range(sizes.test_per_defect))
+    defective = tuple(defect for defect in defects for _ in range(sizes.test_per_defect))
+    kinds = ("good",) * sizes.test_good + defective
     test = LazyImages(len(kinds), lambda i: make("test", i, None if kinds[i] == "good" else kinds[i]))
     return Dataset(name, LazyImages(sizes.train, lambda i: make("train", i, None)[0]),
                    LazyImages(sizes.calibrate, lambda i: make("calibrate", i, None)[0]),
-                   LazyImages(len(kinds), lambda i: test[i][0]), kinds, LazyImages(len(kinds), lambda i: test[i][1]))
+                   LazyImages(len(kinds), lambda i: test[i][0]), kinds,
+                   LazyImages(len(kinds), lambda i: test[i][1]))

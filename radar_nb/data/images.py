@@ -23,7 +23,7 @@ _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file of any usual kind: turned as its EXIF data say, colours as RGB, transparency left away.
+    """Read an image file of any usual kind, turned as its EXIF data say, colours as RGB, no transparency.
 
     An RGB file whose three channels are equal is a grey image, and comes back as one.
 
@@ -45,7 +45,8 @@ def read_image(path: str | Path) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path}: not an image of a kind that can be read (PNG, JPEG, TIFF, BMP, WebP, PGM); convert or remove the file") from None
+        raise InputError(f"{path}: not an image of a kind that can be read (PNG, JPEG, TIFF, BMP, WebP, "
+                         "PGM); convert or remove the file") from None
     except Exception as error:  # on damaged files a decoder raises whatever it stumbles over
         raise InputError(f"{path}: cannot be read ({error}); remove the file or replace it") from None
     if image.ndim == 3 and (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all():
@@ -60,7 +61,7 @@ def _decode(path: Path) -> np.ndarray:
         if path.suffix.lower() in (".tif", ".tiff"):  # kinds that Pillow does not know, such as 16-bit RGB
             with tifffile.TiffFile(path) as file:
                 if (size := prod(file.series[0].shape)) > 3 * Image.MAX_IMAGE_PIXELS:
-                    raise InputError(f"{path}: promises {size} values; cut it into smaller images")
+                    raise InputError(f"{path}: promises {size} values; cut it into smaller images") from None
                 return _scaled(file.asarray(), path)
         raise
     with file:
@@ -82,11 +83,12 @@ def _scaled(image: np.ndarray, path: Path) -> np.ndarray:
     if image.size and np.isfinite(image).all() and image.min() >= 0 and image.max() <= most:
         image = image if image.dtype == np.uint8 else (image.astype(np.float32) / most)
         return check_image(image[..., :3] if image.ndim == 3 and image.shape[2] == 4 else image, str(path))
-    raise InputError(f"{path}: values from {image.min():.4g} to {image.max():.4g}; save it as 8 or 16 bit, or as float scaled to [0, 1]")
+    raise InputError(f"{path}: values from {image.min():.4g} to {image.max():.4g}; save it as 8 or 16 bit, "
+                     "or as float scaled to [0, 1]")
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask file: `(H, W)` bool, True where the file is brighter than half, or is 1 in a file of just 0 and 1.
+    """Read a mask: `(H, W)` bool, True where the file is brighter than half, or 1 in a file of 0 and 1.
 
     Raises as `read_image`.
     """
@@ -96,7 +98,7 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write `(H, W)` or `(H, W, 3)`, bool, uint8 or float in [0, 1], as the file type that `path` ends in; whole or not at all."""
+    """Write `(H, W)` or `(H, W, 3)`, bool, uint8 or float in [0, 1], as `path`'s file type, whole."""
     with whole_file(path, durable=False) as work:
         Image.fromarray(as_uint8(image if image.dtype == np.uint8 else image.astype(float))).save(work)
 
@@ -120,10 +122,12 @@ def resize(image: np.ndarray, longest_side: int | None) -> np.ndarray:
         return np.asarray(shrunk) > 127
     channels = [Image.fromarray(channel).resize(size, Image.Resampling.LANCZOS)
                 for channel in np.atleast_3d(image).transpose(2, 0, 1)]
-    return np.stack([np.asarray(channel) for channel in channels], axis=-1).reshape(*size[::-1], *image.shape[2:])
+    shrunk = np.stack([np.asarray(channel) for channel in channels], axis=-1)
+    return shrunk.reshape(*size[::-1], *image.shape[2:])
 
 
-def check_image(image: np.ndarray, name: str = "image", smallest: int = 1, channels: int | None = None) -> np.ndarray:
+def check_image(image: np.ndarray, name: str = "image", smallest: int = 1,
+                channels: int | None = None) -> np.ndarray:
     """Return `image` if the kit can work with it.
 
     Args:
@@ -139,7 +143,8 @@ def check_image(image: np.ndarray, name: str = "image", smallest: int = 1, chann
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise InputError(f"{name}: shape {image.shape}; give (height, width) for grey or (height, width, 3) for RGB")
+        raise InputError(f"{name}: shape {image.shape}; give (height, width) for grey or (height, width, 3) "
+                         "for RGB")
     if min(image.shape[:2]) < smallest:
         raise InputError(f"{name}: {image.shape[0]} x {image.shape[1]} is smaller than a patch "
                          f"({smallest} x {smallest}); use a smaller patch or larger images")
@@ -154,14 +159,16 @@ def check_image(image: np.ndarray, name: str = "image", smallest: int = 1, chann
     found = 1 if image.ndim == 2 else 3
     if channels is not None and found != channels:
         kinds = {1: "grey", 3: "RGB"}
-        raise InputError(f"{name}: {kinds[found]}, but {kinds[channels]} is expected; convert the images to one kind")
+        raise InputError(f"{name}: {kinds[found]}, but {kinds[channels]} is expected; convert the images to "
+                         "one kind")
     return image
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """`(H, W)` or `(H, W, 3)` outside the network to `(C, H, W)` float32 in [-1, 1] inside."""
     scale = 255 if image.dtype == np.uint8 else 1
-    values = np.array(np.atleast_3d(image).transpose(2, 0, 1), np.float32, order="C")  # a copy: it may be read-only
+    # A copy: the image may be read-only.
+    values = np.array(np.atleast_3d(image).transpose(2, 0, 1), np.float32, order="C")
     return torch.from_numpy(values) / scale * 2 - 1
 
 
@@ -171,7 +178,8 @@ def to_image(tensor: torch.Tensor) -> np.ndarray:
     return image[..., 0] if image.shape[2] == 1 else image
 
 
-def load_images(images: Iterable, smallest: int = 1, channels: int | None = None, longest_side: int | None = None) -> Iterator[np.ndarray]:
+def load_images(images: Iterable, smallest: int = 1, channels: int | None = None,
+                longest_side: int | None = None) -> Iterator[np.ndarray]:
     """Yield checked arrays from arrays, paths or any mixture, one at a time, shrunk to `longest_side`.
 
     A grey file where RGB is expected is repeated in three channels.
@@ -180,11 +188,13 @@ def load_images(images: Iterable, smallest: int = 1, channels: int | None = None
         InputError: naming the first image that is wrong; after the first image all must have its channels.
     """
     if isinstance(images, (str, Path)):
-        raise InputError(f"images={str(images)!r}: give a list of paths or arrays; find_images(folder) makes one")
+        raise InputError(f"images={str(images)!r}: give a list of paths or arrays; find_images(folder) "
+                         "makes one")
     for index, item in enumerate(images):
         is_path = isinstance(item, (str, Path))
         name = str(item) if is_path else f"images[{index}]"
-        image = resize(check_image(as_channels(read_image(item), channels) if is_path else item, name), longest_side)
+        image = as_channels(read_image(item), channels) if is_path else item
+        image = resize(check_image(image, name), longest_side)
         image = check_image(image, name, smallest, channels)
         channels = channels or (1 if image.ndim == 2 else 3)
         yield image

@@ -10,8 +10,8 @@ from radar_nb.data.texture import texture_dataset
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.places import data_folder
 
-NAMED = ("printed", "printed_easy", "printed_hard", "extrusion", "extrusion_choose", "texture", "texture_grass",
-         "texture_gravel")
+NAMED = ("printed", "printed_easy", "printed_hard", "extrusion", "extrusion_choose", "texture",
+         "texture_grass",         "texture_gravel")
 
 
 def load_dataset(name: str | Path, sizes: Sizes = Sizes(), seed: int = 0) -> Dataset:
@@ -29,14 +29,17 @@ def load_dataset(name: str | Path, sizes: Sizes = Sizes(), seed: int = 0) -> Dat
     if name in NAMED and name.startswith("extrusion"):
         return extrusion_dataset(name, sizes, seed)
     if name in NAMED and name.startswith("printed"):
-        return printed_dataset(name, name.removeprefix("printed").removeprefix("_") or "standard", sizes, seed)
+        level = name.removeprefix("printed").removeprefix("_") or "standard"
+        return printed_dataset(name, level, sizes, seed)
     if name in NAMED:
         return texture_dataset(name, name.removeprefix("texture").removeprefix("_") or "brick", sizes, seed)
     try:
-        folder = next((folder for folder in (Path(name).expanduser(), data_folder() / name) if name and folder.is_dir()), None)
-    except (OSError, ValueError, RuntimeError):  # a name too long for the system, with a zero byte, of an unknown user (~nobody)
+        places = (Path(name).expanduser(), data_folder() / name)
+        folder = next((folder for folder in places if name and folder.is_dir()), None)
+    except (OSError, ValueError, RuntimeError):  # too long, with a zero byte, of an unknown user (~nobody)
         folder = None
     if folder:
         return folder_dataset(folder, sizes, seed)
-    raise InputError(f"dataset={name if len(name) < 200 else name[:200] + '…'!r}: not a data set, nor a folder, nor in {data_folder()}; "
+    raise InputError(f"dataset={name if len(name) < 200 else name[:200] + '…'!r}: not a data set, nor a "
+                     f"folder, nor in {data_folder()}; "
                      f"choose one of {', '.join(NAMED)}, or give a folder in the layout that README.md shows")

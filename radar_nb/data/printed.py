@@ -36,11 +36,13 @@ class Surface:
 LEVELS = {
     "easy": Surface(wander=0.03, jitter=0.03, amplitude=0.08, grain=0.025, defect_strength=1.3),
     "standard": Surface(),
-    "hard": Surface(wander=0.08, jitter=0.09, amplitude=0.2, grain=0.06, shot_noise=0.03, defect_strength=0.55),
+    "hard": Surface(wander=0.08, jitter=0.09, amplitude=0.2, grain=0.06, shot_noise=0.03,
+                    defect_strength=0.55),
 }
 
 
-def render(surface: Surface, rng: np.random.Generator, defect: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def render(surface: Surface, rng: np.random.Generator,
+           defect: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Photograph one printed surface.
 
     Args:
@@ -109,7 +111,8 @@ class _Beads:
         self.origin = (count // 2, surface.size // 2 + 32)
 
         def per_bead(sigma):
-            noise = ndimage.gaussian_filter1d(rng.standard_normal((count, length)), sigma, axis=1, mode="wrap")
+            noise = ndimage.gaussian_filter1d(rng.standard_normal((count, length)), sigma, axis=1,
+                                              mode="wrap")
             return noise / noise.std()
 
         self.drift = surface.jitter * surface.period * (0.7 * per_bead(10) + 0.5 * per_bead(3))
@@ -144,7 +147,7 @@ def _centre(surface, rng, along, across):
 
 
 def _gap(surface, rng, beads, along, across):
-    """Under-extrusion: a length of one bead is missing, and the layer below shows, its beads lying crosswise."""
+    """Under-extrusion: a length of one bead is missing. The layer below shows, its beads crosswise."""
     u, v = _centre(surface, rng, along, across)
     half_length, missing = rng.uniform(1.1, 2.2) * surface.period, beads.number(v)
     taper = np.clip((half_length - np.abs(along - u)) / 2, 0, 1) * min(1.0, 0.85 * surface.defect_strength)
@@ -176,7 +179,8 @@ def _shift(surface, rng, beads, along, across):
 def _scratch(surface, rng, beads, along, across):
     """A tool mark: a thin curved groove at any angle."""
     u, v = _centre(surface, rng, along, across)
-    angle, bend, half_length = rng.uniform(0, np.pi), rng.uniform(-0.012, 0.012), rng.uniform(0.12, 0.3) * surface.size
+    angle, bend = rng.uniform(0, np.pi), rng.uniform(-0.012, 0.012)
+    half_length = rng.uniform(0.12, 0.3) * surface.size
     x = (along - u) * np.cos(angle) + (across - v) * np.sin(angle)
     y = -(along - u) * np.sin(angle) + (across - v) * np.cos(angle) - bend * x**2
     width, taper = rng.uniform(0.8, 1.3), np.clip((half_length - np.abs(x)) / 3, 0, 1)
@@ -204,9 +208,11 @@ def _photograph(surface: Surface, rng: np.random.Generator, height: np.ndarray) 
     """Light the height field from the side and record it with a camera: uint8."""
     relief = 0.33 * surface.period * ndimage.gaussian_filter(height, 0.6)
     slope_row, slope_column = np.gradient(relief)
-    normal = np.stack([-slope_column, -slope_row, np.ones_like(relief)]) / np.sqrt(1 + slope_row**2 + slope_column**2)
+    normal = np.stack([-slope_column, -slope_row, np.ones_like(relief)])
+    normal = normal / np.sqrt(1 + slope_row**2 + slope_column**2)
     azimuth, elevation = np.deg2rad(surface.raster_angle + 62), np.deg2rad(40)
-    light = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+    light = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation),
+                      np.sin(elevation)])
     diffuse = np.clip(np.tensordot(light, normal, 1), 0, None)
     half_way = (light + [0, 0, 1]) / np.linalg.norm(light + [0, 0, 1])
     specular = np.clip(np.tensordot(half_way, normal, 1), 0, None) ** 24
@@ -218,7 +224,8 @@ def _photograph(surface: Surface, rng: np.random.Generator, height: np.ndarray) 
     lamp = 1 + surface.illumination * (np.cos(direction) * columns + np.sin(direction) * rows)
     lamp *= (1 - 0.08 * (rows**2 + columns**2)) * rng.uniform(0.94, 1.06)
     signal = ndimage.gaussian_filter(radiance * lamp, 0.5)
-    noise = rng.standard_normal(signal.shape) * np.sqrt(surface.read_noise**2 + surface.shot_noise**2 * signal)
+    deviation = np.sqrt(surface.read_noise**2 + surface.shot_noise**2 * signal)
+    noise = rng.standard_normal(signal.shape) * deviation
     return np.round(255 * np.clip(signal + noise, 0, 1)).astype(np.uint8)
 
 

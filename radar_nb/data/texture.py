@@ -38,8 +38,8 @@ def paste_defect(image: np.ndarray, defect: str, rng: np.random.Generator) -> tu
 
     Args:
         image: `(H, W)` or `(H, W, 3)` uint8.
-        defect: `stain` (a dark or bright spot), `scratch` (a thin line), `patch` (a piece turned by a quarter and
-            shrunk) or `grit` (coarse grains).
+        defect: `stain` (a dark or bright spot), `scratch` (a thin line), `patch` (a piece turned by a quarter
+            and shrunk) or `grit` (coarse grains).
         rng: where, how large, how strong.
 
     Returns:
@@ -66,7 +66,8 @@ def paste_defect(image: np.ndarray, defect: str, rng: np.random.Generator) -> tu
         if defect == "stain":
             changed = photo + rng.choice([-1, 1]) * rng.uniform(60, 110)
         elif defect == "grit":
-            changed = photo + 60 * ndimage.gaussian_filter(rng.standard_normal((height, width)), 0.7)[..., None]
+            grains = ndimage.gaussian_filter(rng.standard_normal((height, width)), 0.7)
+            changed = photo + 60 * grains[..., None]
         else:
             changed = np.rot90(photo)[:height:2, :width:2]
             changed = np.tile(changed, (3 * height // width + 3, 3 * width // height + 3, 1))[:height, :width]

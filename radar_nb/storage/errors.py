@@ -2,12 +2,12 @@
 
 
 def one_line(text: str) -> str:
-    """`text` with line breaks and all else that does not print, such as a terminal's escape codes, spelt out: a name may hold anything."""
+    """`text` with all that does not print spelt out: line breaks, escape codes. A name may hold anything."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong. The message is one line: the file or argument, what was found, what to do."""
+    """Something the user gave is wrong. One line: the file or argument, what was found, what to do."""
 
     def __str__(self) -> str:
         return one_line(super().__str__())

@@ -19,8 +19,8 @@ def from_repository(name: str) -> Path:
         InputError: the kit was installed as a package, which does not hold it.
     """
     if not (REPOSITORY / "pyproject.toml").is_file():
-        raise InputError(f"{name}: part of the repository, not of the installed package; clone the repository "
-                         "and call this there")
+        raise InputError(f"{name}: part of the repository, not of the installed package; clone the "
+                         "repository and call this there")
     return REPOSITORY / name
 
 

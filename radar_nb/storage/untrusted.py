@@ -1,4 +1,4 @@
-"""Read JSON and tensors that somebody else may have written, or that a disk has damaged: nothing is trusted, nothing can run code."""
+"""Read JSON and tensors of unknown origin: nothing in them is trusted, and nothing can run code."""
 
 import hashlib
 import json
@@ -21,22 +21,27 @@ def read_json(path: str | Path, most: int = 1 << 20, finite: bool = True) -> dic
     """Read a JSON object.
 
     Raises:
-        InputError: no such file, longer than `most` bytes, no JSON object, or (where `finite`) a number that is not finite.
+        InputError: no such file, longer than `most` bytes, no JSON object, or (where `finite`) a number that
+            is not finite.
     """
     path = Path(path)
     try:
         if path.stat().st_size > most:
-            raise InputError(f"{path}: {path.stat().st_size} bytes, at most {most} are read; it is not the file that it should be")
+            raise InputError(f"{path}: {path.stat().st_size} bytes, at most {most} are read; it is not the "
+                             "file that it should be")
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text, parse_constant=_not_finite, parse_float=_finite) if finite else json.loads(text)
+        checks = {"parse_constant": _not_finite, "parse_float": _finite} if finite else {}
+        value = json.loads(text, **checks)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON that can be read ({error}); write it anew, or remove it") from None
+        raise InputError(f"{path}: not JSON that can be read ({error}); write it anew, or remove "
+                         "it") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds a {type(value).__name__}, not a JSON object; write it anew, or remove it")
+        raise InputError(f"{path}: holds a {type(value).__name__}, not a JSON object; write it anew, or "
+                         "remove it")
     return value
 
 
@@ -59,16 +64,19 @@ def read_tensors(path: str | Path, shapes: Shapes | None = None) -> dict[str, to
         float tensors, all finite, independent of the file.
 
     Raises:
-        InputError: no such file, damaged, other names or shapes, numbers that are no floats, NaN or infinite ones.
+        InputError: no such file, damaged, other names or shapes, numbers that are no floats, NaN or infinite
+            ones.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a folder that `python -m radar_nb train` wrote")
     try:
         with safe_open(path, "pt") as file:
-            found = {name: file.get_slice(name) for name in file.keys()}
-            problem = next((f"{name} is {entry.get_dtype()}, not a float type" for name, entry in found.items()
-                            if entry.get_dtype() not in _FLOATS), None) or _other(shapes, {name: tuple(entry.get_shape()) for name, entry in found.items()})
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
+            odd = [name for name, entry in found.items() if entry.get_dtype() not in _FLOATS]
+            problem = _other(shapes, {name: tuple(entry.get_shape()) for name, entry in found.items()})
+            if odd:
+                problem = f"{odd[0]} is {found[odd[0]].get_dtype()}, not a float type"
             if problem:
                 raise InputError(f"{path}: {problem}; damaged, or of another model")
             tensors = {name: file.get_tensor(name).clone() for name in found}
@@ -90,7 +98,8 @@ def _other(expected: Shapes | None, found: Shapes) -> str | None:
         return f"{missing[0]} is missing"
     if extra := sorted(set(found) - set(expected)):
         return f"{extra[0][:80]!r} does not belong there"
-    return next((f"{name} has the shape {found[name]}, {tuple(shape)} is expected" for name, shape in expected.items()
+    return next((f"{name} has the shape {found[name]}, {tuple(shape)} is "
+                 "expected" for name, shape in expected.items()
                  if found[name] != tuple(shape)), None)
 
 
@@ -118,11 +127,13 @@ def check_checksums(folder: Path, complete: bool = False) -> None:
         if not name or path.parent != folder or not path.is_file():
             raise InputError(f"{sums}: names {name[:80]!r}, which is not there")
         if checksum(path) != expected:
-            raise InputError(f"{path}: damaged, it is not what was written (checksum); copy or train it again")
+            raise InputError(f"{path}: damaged, it is not what was written (checksum); copy or train it "
+                             "again")
 
 
 def check_values(path: Path, values: Mapping[str, object], defaults: Mapping[str, object]) -> None:
-    """Compare the settings that a file holds with those that are known: no other names, and each of the kind of its default.
+    """Compare the settings that a file holds with those that are known: no other names, and each of the kind
+    of its default.
 
     A default of None stands for None or a whole number; one of several values may stand as a list.
 
@@ -131,10 +142,13 @@ def check_values(path: Path, values: Mapping[str, object], defaults: Mapping[str
     """
     for name, value in values.items():
         if name not in defaults:
-            raise InputError(f"{path}: {name[:80]!r} is no setting that is known here; remove it, or update the kit")
-        parts = value if isinstance(value, list) and isinstance(defaults[name], (int, tuple)) and len(value) <= 100 else [value]
+            raise InputError(f"{path}: {name[:80]!r} is no setting that is known here; remove it, or update "
+                             "the kit")
+        several = isinstance(value, list) and isinstance(defaults[name], (int, tuple)) and len(value) <= 100
+        parts = value if several else [value]
         if not all(_alike(part, defaults[name]) for part in parts):
-            raise InputError(f"{path}: {name}={str(value)[:80]!r} is of the wrong kind; {defaults[name]!r} is the default")
+            raise InputError(f"{path}: {name}={str(value)[:80]!r} is of the wrong kind; {defaults[name]!r} "
+                             "is the default")
 
 
 def _alike(value: object, default: object) -> bool:

@@ -1,7 +1,8 @@
 """Files that are whole or not there.
 
-What is written goes to a temporary name beside its place, is flushed to the disk, and is renamed: whoever kills the program, or
-pulls the plug, finds the old file or the new one. A full disk costs what was being written, never what was there before.
+What is written goes to a temporary name beside its place, is flushed to the disk, and is renamed: whoever
+kills the program, or pulls the plug, finds the old file or the new one. A full disk costs what was being
+written, never what was there before.
 """
 
 import errno
@@ -21,7 +22,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def whole_file(path: str | Path, durable: bool = True, make_folder: bool = True) -> Iterator[Path]:
-    """A temporary path to write to, with the same suffix; on success it becomes `path`, on any error nothing is left.
+    """A temporary path to write to, with the same suffix; on success it becomes `path`, on any error nothing
+    is left.
 
     Args:
         path: where the file goes.
@@ -69,7 +71,9 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_files(folder: str | Path, last: str) -> Iterator[Path]:
-    """A temporary folder whose files are moved into `folder`, `last` at the end: who sees that one sees all. Raises as `whole_file`."""
+    """A temporary folder whose files are moved into `folder`, `last` at the end: who sees that one sees all.
+    Raises as `whole_file`.
+    """
     folder = Path(folder)
     work = folder / ".unfinished"
     try:
@@ -112,10 +116,14 @@ def _storage_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         code = getattr(error, "errno", None)
-        if code in _NO_ROOM or "os error 28" in str(error) or "No space left" in str(error):  # safetensors says it in words alone
-            raise StorageError(f"{path}: no room left on the disk; what was there before is whole. Make room and call again") from None
-        if isinstance(error, OSError) and (code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)):
-            raise StorageError(f"{path}: cannot be written ({error.strerror}); give another folder, or the right to write there") from None
+        in_words = "os error 28" in str(error) or "No space left" in str(error)  # as safetensors says it
+        if code in _NO_ROOM or in_words:
+            raise StorageError(f"{path}: no room left on the disk; what was there before is whole. Make "
+                               "room and call again") from None
+        refused = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+        if isinstance(error, OSError) and code in refused:
+            raise StorageError(f"{path}: cannot be written ({error.strerror}); give another folder, or the "
+                               "right to write there") from None
         raise
 
 
@@ -144,7 +152,8 @@ def locked(folder: str | Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(f"{folder}: another run is writing here; wait until it is done, or give another folder") from None
+        raise InputError(f"{folder}: another run is writing here; wait until it is done, or give another "
+                         "folder") from None
     try:
         yield
     finally:
@@ -167,4 +176,5 @@ def waiting_for(path: str | Path, seconds: float = 30) -> Iterator[None]:
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=seconds):
             yield
     except Timeout:
-        raise InputError(f"{path}: held by another run for {seconds:.0f} s; close that run, then call again") from None
+        raise InputError(f"{path}: held by another run for {seconds:.0f} s; close that run, then call "
+                         "again") from None

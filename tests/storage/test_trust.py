@@ -17,13 +17,13 @@ from safetensors.torch import load_file, save_file
 from radar_nb.__main__ import main
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
-from radar_nb.method.unet import build_unet
-from radar_nb.storage.unet_folder import load_unet
-from radar_nb.storage.errors import InputError
-from radar_nb.runs.kit import Kit
-from radar_nb.storage.places import REPOSITORY
 from radar_nb.method.training import TrainingConfig
+from radar_nb.method.unet import build_unet
+from radar_nb.runs.kit import Kit
 from radar_nb.runs.training import train_into
+from radar_nb.storage.errors import InputError
+from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.unet_folder import load_unet
 
 WEIGHTS, CALIBRATION = "diffusion_pytorch_model.safetensors", "calibration.safetensors"
 

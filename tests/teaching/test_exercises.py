@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn import metrics
 
-from radar_nb.runs import notebooks as reproduce
-from radar_nb.teaching.exercises import kinds as checking
 from radar_nb.__main__ import main
-from radar_nb.teaching.exercises.kinds import RIGHT, UNTRIED, WRONG, Choice, Code, Number, results
-from radar_nb.teaching.exercises import EXERCISES, exercise, progress
+from radar_nb.runs import notebooks as reproduce
 from radar_nb.storage.places import REPOSITORY
+from radar_nb.teaching.exercises import EXERCISES, exercise, progress
+from radar_nb.teaching.exercises import kinds as checking
+from radar_nb.teaching.exercises.kinds import RIGHT, UNTRIED, WRONG, Choice, Code, Number, results
 
 CODE, NUMBERS, CHOICES = ([each for each in EXERCISES if isinstance(each, kind)] for kind in (Code, Number, Choice))
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))

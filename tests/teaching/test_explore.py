@@ -9,21 +9,26 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from conftest import SMALL
 from ipywidgets import Image
 
+from radar_nb.data.images import to_tensor
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
+from radar_nb.method.noise_map import gaussian_statistics
 from radar_nb.method.unet import build_unet
 from radar_nb.teaching.explorers.explore import (
-    attention_layers, attention_weights, examples, explore_attention, explore_features, explore_forward,
-    explore_noise_map, explore_reverse,
+    attention_layers,
+    attention_weights,
+    examples,
+    explore_attention,
+    explore_features,
+    explore_forward,
+    explore_noise_map,
+    explore_reverse,
 )
-from radar_nb.method.noise_map import gaussian_statistics
-from radar_nb.data.images import to_tensor
 from radar_nb.teaching.explorers.paint import Painting, explore_paint
 from radar_nb.teaching.explorers.panel import Backdrop
-
-from conftest import SMALL
 
 
 @pytest.fixture(scope="module")
