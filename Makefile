@@ -42,7 +42,7 @@ gpu:
 
 gpu-wheels: $(READY)
 	$(BIN)/python -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --platform any --dest build/wheels \
-	  $$(grep -E '^(diffusers|importlib_metadata|opensimplex|platformdirs)==' constraints.txt)
+	  $$(grep -E '^(diffusers|platformdirs)==' constraints.txt)
 
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .hypothesis

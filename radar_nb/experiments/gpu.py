@@ -40,7 +40,7 @@ COLUMNS = ["step", "what", "precision", "batch", "value", "unit", "ms_median", "
 
 @dataclass(frozen=True)
 class Step:
-    """One step: its name, `run(lab)` that yields rows, its share of the time, the seconds it needs at least."""
+    """One step: its name, `run(lab)` that yields rows, its share of the time, the least seconds it needs."""
 
     name: str
     run: Callable[[Lab], Iterator[dict]]
