@@ -132,7 +132,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _ablate(args: argparse.Namespace) -> int:
-    from radar_nb.experiments.ablations import ABLATIONS, ablate, measure_normality
+    from radar_nb.experiments.ablations import ABLATIONS, ablate, add_to_table, measure_normality
     from radar_nb.runs.kit import Kit
     from radar_nb.runs.provenance import write_provenance
     from radar_nb.storage.tables import write_table
@@ -145,6 +145,7 @@ def _ablate(args: argparse.Namespace) -> int:
     else:
         name, rows = "ablations", ablate(_kits(args, args.out), names)
         seconds = sum(row["seconds"] for row in rows)
+        rows = add_to_table(Path(args.results, "ablations.csv"), rows)
     write_table(Path(args.results, f"{name}.csv"), rows)
     write_provenance(Path(args.results), name, seconds)
     print(f"{args.results}: {name}.csv written")

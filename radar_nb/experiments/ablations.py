@@ -1,7 +1,7 @@
-"""What each part of RADAR is worth: change one thing, and look at the same test images again."""
+"""What each part of RADAR is worth: change one thing and score the same test images again."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import product
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.metrics import roc_auc_score
 
 from radar_nb.beyond.detector import NOISE_FREE, VariantDetector
 from radar_nb.experiments.comparison import look_at_test_images
@@ -19,6 +18,7 @@ from radar_nb.method.noise_map import READINGS, patch_normality
 from radar_nb.method.training import train
 from radar_nb.runs.kit import Kit
 from radar_nb.runs.training import train_into
+from radar_nb.storage.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ ABLATIONS = {
 
 
 def measure_variant(ablation: str, variant: Variant, kit: Kit) -> dict:
-    """`run_variant`, or what it gave the last time, which is kept in the run."""
+    """`run_variant`, or its result from an earlier call, which is kept in the run."""
     name = f"{ablation}-{variant.value}".replace(" ", "_").replace(",", "")
     folder = kit.model_folder.with_name(f"{kit.model_folder.name}-{name}")
     return kit.keep(f"ablated/{name}", lambda: run_variant(ablation, variant, kit, folder))
@@ -91,7 +91,8 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
     """One point: train if need be, calibrate, then `look_at_test_images`.
 
     Returns:
-        a row: `ablation`, `value`, the metrics, and 95 % intervals of F1 and image AUROC over test images.
+        a row of `ablations.csv`: `ablation`, `value`, the metrics, and 95 % bootstrap intervals of F1 and
+        image AUROC over test images.
     """
     began = time.perf_counter()
     found = look_at_test_images(variant.build(kit, model_folder).fit(kit.data.calibrate), kit)
@@ -105,7 +106,7 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
 
 
 def ablate(kits: Iterable[Kit], names: Iterable[str] = tuple(ABLATIONS), progress: bool = True) -> list[dict]:
-    """Every point on every kit, those without training first; interrupted, it goes on where it stopped."""
+    """Every point on every kit, those without training first. After an interruption it goes on."""
     jobs = [(kit, name, variant) for kit in kits for name in names for variant in ABLATIONS[name]]
     jobs.sort(key=lambda job: job[2].trains)
     rows, began = {}, time.perf_counter()
@@ -121,6 +122,18 @@ def ablate(kits: Iterable[Kit], names: Iterable[str] = tuple(ABLATIONS), progres
     return [rows[key] for key in sorted(rows, key=lambda key: (key[0], order[key[2:]], key[1]))]
 
 
+def add_to_table(path: Path, rows: Sequence[Mapping]) -> pd.DataFrame:
+    """The table at `path` and newer rows, which replace those of the same data, seed, recipe and point."""
+    newer = pd.DataFrame(rows, dtype=object)
+    if not path.is_file():
+        return newer
+    older, key = read_table(path), ["dataset", "seed", "recipe", "ablation", "value"]
+    known = newer[key].astype(str).apply(tuple, axis=1)
+    kept = older[~older[key].astype(str).apply(tuple, axis=1).isin(known)]
+    columns = [*newer, *(name for name in kept if name not in newer)]
+    return pd.concat([kept, newer])[columns]
+
+
 def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
     """Is the noise map Gaussian on normal patches, and non-Gaussian on anomalous ones (paper Fig. 4)?
 
@@ -128,9 +141,9 @@ def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
     False discoveries are held at 5 % over all patches together (Benjamini and Hochberg 1995).
 
     Returns:
-        a row a reading and timestep: how many patches; the share of each that is found non-Gaussian; the
-        median absolute excess kurtosis of each; the AUROC with which the statistic, and the patch's mean
-        square, tell them apart.
+        one row for each reading and timestep: how many patches are normal and anomalous; the share of each
+        that is found non-Gaussian; the median absolute excess kurtosis of each; and how well the test's
+        statistic, and the patch's mean square, tell the two apart (AUROC).
     """
     rows = []
     for timestep, reading in product((1, 200), READINGS):
@@ -144,8 +157,8 @@ def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
             "rejected_normal": normal["rejected"].mean(), "rejected_anomalous": anomalous["rejected"].mean(),
             "kurtosis_normal": normal["kurtosis"].median(),
             "kurtosis_anomalous": anomalous["kurtosis"].median(),
-            "auroc": roc_auc_score(patches["anomalous"], patches["k2"]),
-            "auroc_energy": roc_auc_score(patches["anomalous"], patches["energy"])})
+            "auroc": float(auroc(patches["anomalous"].to_numpy(), patches["k2"].to_numpy())),
+            "auroc_energy": float(auroc(patches["anomalous"].to_numpy(), patches["energy"].to_numpy()))})
     return [{key: round(float(value), 4) if isinstance(value, float) else value for key, value in row.items()}
             for row in rows]
 

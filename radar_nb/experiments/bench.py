@@ -1,4 +1,4 @@
-"""How fast? Every method, network and engine measured in turns, in one run, beside the limit of the machine.
+"""How fast? Every method, network and engine is timed in turns, in one run, beside the limit of the machine.
 
 Each row of `bench.csv` is the time of one thing: the `forward` of a bare U-Net; RADAR's whole `score` of
 256 x 256 images, from bytes to the forest's answer; or a method of the comparison on test images.
@@ -26,14 +26,13 @@ from radar_nb.runs.kit import Kit
 from radar_nb.storage.errors import InputError, Unavailable
 from radar_nb.storage.whole import whole_file
 
-SIDE = 256          # pixels a side of the images of `forward` and `score` rows
-# Left out of `quick`.
-SLOW_TO_MAKE = ("ddim10", "ddim25", "diffusion_ad", "forest_clustering", "patchcore")
-AREAS = (128, 512, 1024)  # other sides, for the cost against image area
+SIDE = 256  # side of the images of `forward` and `score` rows, in pixels
+SIDES = (128, 512, 1024)  # other sides, for the cost against image area
+NOT_QUICK = ("ddim10", "ddim25", "diffusion_ad", "forest_clustering", "patchcore")  # slow to fit or to run
 
 
 def available(engines: Iterable[str]) -> list[str]:
-    """Those of the engines whose packages are here; the others are named."""
+    """The engines whose packages are installed; prints which are not."""
     found = []
     for engine in engines:
         try:
@@ -45,7 +44,7 @@ def available(engines: Iterable[str]) -> list[str]:
 
 
 def _in_engine(engine: str, unet, images: torch.Tensor):
-    """A U-Net in any engine, offered or tried; `images`, folded, are what 8-bit ranges come from."""
+    """A U-Net in any engine, offered or tried; 8-bit ranges come from the folded `images`."""
     if engine not in TRIED:
         return make_engine(engine, unet)
     return Int8UNet(unet, images) if engine == "openvino_int8" else TRIED[engine][0](unet)
@@ -54,7 +53,7 @@ def _in_engine(engine: str, unet, images: torch.Tensor):
 @torch.inference_mode()
 def forward_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequence[int] = (1,),
                  side: int = SIDE) -> list[Job]:
-    """Bare U-Nets of `NETWORKS` with random weights, on folded images that are there already."""
+    """Bare U-Nets of `NETWORKS` with random weights, on images that are already folded."""
     jobs = []
     for network in networks:
         unet = untrained(network).to(memory_format=torch.channels_last)
@@ -82,8 +81,8 @@ def score_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequenc
                side: int = SIDE, recipe: str | None = None) -> list[Job]:
     """RADAR's `score_samples` of uint8 images: scaling, U-Net, blur, Sobel, both norms and the forest.
 
-    `recipe` is one of `networks.RECIPES` instead of the paper's. Weights are random: they do not change the
-    time.
+    `recipe` is one of `networks.RECIPES` instead of the paper's. Weights are random; the time does not depend
+    on them.
     """
     more, options = (f", {recipe}", NOISE_FREE | RECIPES[recipe]) if recipe else ("", {})
     data = load_dataset("printed", Sizes(train=1, calibrate=max(4, *batches), side=side))
@@ -104,11 +103,9 @@ def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS),
                 fitted: Mapping = MappingProxyType({})) -> list[Job]:
     """The methods of the comparison on the kit's test images, one at a time.
 
-    One that cannot be had here is left out with a word.
-
-    Thresholds do not change a method's time: two calibration images are enough where it is not among the
-    `fitted` ones. The image AUROC is that of `results/comparison.csv`, where the method was measured on this
-    data set, seed and profile.
+    A method whose weights or packages are missing is left out, and the output says so. Methods that are not
+    in `fitted` are calibrated on two images, since thresholds do not change the time. The image AUROC comes
+    from `results/comparison.csv`, if the method was measured on this data set, seed and profile.
     """
     if torch.cuda.is_available():
         kit.unet.to("cuda")
@@ -133,18 +130,18 @@ def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS),
 
 def time_methods(kit: Kit, names: Sequence[str] = tuple(METHODS), rounds: int = 5,
                  fitted: Mapping = MappingProxyType({})) -> list[dict]:
-    """Rows of `bench.csv` of some methods, on the kit's test images, without their FLOP."""
+    """Rows of `bench.csv` for some methods, on the kit's test images, without their FLOP."""
     jobs = method_jobs(kit, names, fitted)
     time_jobs(jobs, rounds, flop=False)
     return rows_of(jobs, roof=1.0)
 
 
 def bench(kit: Kit, quick: bool = False) -> list[dict]:
-    """Everything: bare U-Nets, engines, RADAR's whole score, every method. `quick` takes a minute at most."""
+    """Everything: bare U-Nets, engines, RADAR's whole score, all methods. `quick` takes at most a minute."""
     engines, roof = available(("torch", "onnx")), gemm_roof()
     print(f"a matrix product: {roof:.0f} GFLOP/s on {torch.get_num_threads()} threads", flush=True)
     if quick:
-        names = [name for name in METHODS if METHODS[name].calls <= 50 and name not in SLOW_TO_MAKE]
+        names = [name for name in METHODS if METHODS[name].calls <= 50 and name not in NOT_QUICK]
         groups = ((forward_jobs(("folded", FAST), engines), 5), (score_jobs(("folded", FAST), engines), 5),
                   (method_jobs(kit, names), 1))
     else:
@@ -154,7 +151,7 @@ def bench(kit: Kit, quick: bool = False) -> list[dict]:
                   (score_jobs(("plain",), engines), 11),
                   (score_jobs(("folded", FAST), engines, (1, 8)), 11),
                   (score_jobs(("folded", FAST), engines, recipe="two timesteps"), 11),
-                  ([job for side in AREAS for job in score_jobs(("folded", FAST), ("torch",), side=side)], 3),
+                  ([job for side in SIDES for job in score_jobs(("folded", FAST), ("torch",), side=side)], 3),
                   (method_jobs(kit), 5))
     rows = []
     for jobs, rounds in groups:
@@ -182,7 +179,7 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
 
 
 def draw_bench(rows: Sequence[Mapping], path: Path) -> None:
-    """Write a bar a row of `bench.csv` with batch 1, the fastest on top; the axis is logarithmic."""
+    """Draw one bar for each row of `bench.csv` with batch 1, fastest on top, on a logarithmic axis."""
     chosen = sorted((row for row in rows if row["batch"] == 1),
                     key=lambda row: (row["height"], -row["ms_median"]))
     figure, axes = new_figure(width=9, height=1 + 0.26 * len(chosen))
@@ -201,7 +198,7 @@ def draw_bench(rows: Sequence[Mapping], path: Path) -> None:
 
 def draw_pareto(axes, milliseconds: Mapping[str, float], aurocs: Mapping[str, float], label: str,
                 colour: str = ACCENT) -> list[str]:
-    """Networks by time and AUROC, with the Pareto front as a line; returns the front, the cheapest first."""
+    """Plot networks by time and AUROC with their Pareto front; returns the front, cheapest first."""
     front = pareto_front(milliseconds, aurocs)
     axes.plot([milliseconds[name] for name in front], [aurocs[name] for name in front], "--", color=colour)
     axes.plot(list(milliseconds.values()), [aurocs[name] for name in milliseconds], "o", color=colour,

@@ -11,8 +11,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from radar_nb.experiments.evidence import NEAREST, OURS, Estimate, Evidence
-from radar_nb.experiments.methods import METHODS
+from radar_nb.experiments.evidence import Estimate, Evidence
+from radar_nb.experiments.methods import METHODS, NEAREST, OURS, RECONSTRUCTION
 
 COMPARE = "python -m radar_nb compare --everything"
 ABLATE = "python -m radar_nb ablate --datasets printed printed_hard"
@@ -33,7 +33,7 @@ class Claim:
 
 
 def margin_verdict(difference: Estimate, goal: float) -> str:
-    """`holds` if the difference is at least the goal and its interval above 0; in part if only the latter."""
+    """`holds` if the interval lies above 0 and the difference reaches the goal; in part if only the first."""
     if difference.low <= 0:
         return "does not hold"
     return "holds" if difference.value >= goal else "holds in part"
@@ -45,7 +45,7 @@ def make_claims(evidence: Evidence) -> list[Claim]:
 
 
 def _shown(evidence: Evidence, dataset: str) -> tuple[str | None, str]:
-    """Which RADAR to show on a data set, and the words before it."""
+    """The RADAR to show on a data set, and the words that introduce it."""
     measured = evidence.methods(dataset)
     if PAPERS in measured:
         return PAPERS, f"`{dataset}`"
@@ -55,7 +55,7 @@ def _shown(evidence: Evidence, dataset: str) -> tuple[str | None, str]:
 
 def _single_step(evidence: Evidence) -> Claim | None:
     first, words = _shown(evidence, "printed")
-    rival = first and evidence.next_best("printed", "image_auroc", ("reconstruction",), first)
+    rival = first and evidence.next_best("printed", "image_auroc", (RECONSTRUCTION,), first)
     if rival is None:
         return None
     difference = evidence.difference("printed", first, rival, "image_auroc")
@@ -82,7 +82,7 @@ def _faster(evidence: Evidence) -> Claim | None:
     timing = bench["ms_median"].to_dict()
     first = PAPERS if PAPERS in timing else OURS_INSTEAD
     own = timing[first]
-    ratios = {name: ms / own for name, ms in timing.items() if METHODS[name].family == "reconstruction"}
+    ratios = {name: ms / own for name, ms in timing.items() if METHODS[name].family == RECONSTRUCTION}
     text = ", ".join(f"{METHODS[name].label} {ratio:.0f} times" for name, ratio in ratios.items())
     which = "" if first == PAPERS else " (timed with the noise-free reading: one call, as the paper's)"
     return Claim("It is fast enough for real time, faster than reconstruction.", "abstract; Sec. I",
@@ -115,7 +115,7 @@ def _gaussian(evidence: Evidence) -> Claim | None:
 
 
 def _margin(datasets: Sequence[str], goal: float, wording: str, caveat: str) -> Callable[[Evidence], Claim]:
-    """A claim of so many points of F1, judged on each data set; `holds in part` where the verdicts differ."""
+    """Makes a claim of a lead in F1, judged on each data set; `holds in part` where the verdicts differ."""
     def make(evidence: Evidence) -> Claim:
         lines, verdicts = [], []
         for dataset in datasets:
@@ -126,10 +126,10 @@ def _margin(datasets: Sequence[str], goal: float, wording: str, caveat: str) -> 
             difference = evidence.difference(dataset, first, rival)
             verdict = margin_verdict(difference, goal) if first == PAPERS else NOT_YET
             verdicts.append(verdict)
-            seeds = len(evidence.seeds(dataset, first, rival))
-            lines.append(f"{words}, {seeds} {'seed' if seeds == 1 else 'seeds'}: F1 "
-                         f"{evidence.interval(dataset, first, 'f1')}, minus the next best of the paper's "
-                         f"kinds ({METHODS[rival].label}): **{difference}**"
+            lines.append(f"{words}: F1 {evidence.interval(dataset, first, 'f1')}, "
+                         f"{_seeds(evidence, dataset, first)}; minus the next best of the paper's kinds "
+                         f"({METHODS[rival].label}): **{difference}**, "
+                         f"{_seeds(evidence, dataset, first, rival)}"
                          + (f", {verdict}." if first == PAPERS else "."))
             lines += _beside_the_margin(evidence, dataset, first, rival)
         if not lines:
@@ -139,17 +139,23 @@ def _margin(datasets: Sequence[str], goal: float, wording: str, caveat: str) -> 
     return make
 
 
+def _seeds(evidence: Evidence, dataset: str, *methods: str) -> str:
+    """How many seeds these methods have in common, in words."""
+    count = len(evidence.seeds(dataset, *methods))
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
 def _beside_the_margin(evidence: Evidence, dataset: str, first: str, rival: str) -> list[str]:
-    """The same lead by measures without a threshold of our own, and what other families reach."""
+    """The same lead by metrics of the ranking, and the lead of other families."""
     lines = []
     for metric, words in (("image_auroc", "image AUROC"), ("recall_at_5", "recall at 5 % false alarms")):
         best = evidence.next_best(dataset, metric, first=first)
         lines.append(f"By {words}: {evidence.difference(dataset, first, best, metric)} "
                      f"({METHODS[best].label}).")
-    if nearest := evidence.next_best(dataset, families=NEAREST, first=first):
+    if nearest := evidence.next_best(dataset, families=(NEAREST,), first=first):
         lines.append(f"Minus the best later rival without reconstruction ({METHODS[nearest].label}): "
                      f"{evidence.difference(dataset, first, nearest)}.")
-    if ours := evidence.next_best(dataset, families=OURS, first=first):
+    if ours := evidence.next_best(dataset, families=(OURS,), first=first):
         lines.append(f"Beyond the paper, {METHODS[ours].label} minus the same next best: "
                      f"{evidence.difference(dataset, ours, rival)}.")
     return lines
@@ -174,7 +180,7 @@ def _all_metrics(evidence: Evidence) -> Claim | None:
 
 
 def _recipe(rows: pd.DataFrame) -> str:
-    """The words that say which recipe an ablation took apart, where it is not the paper's."""
+    """Names the recipe that an ablation took apart, if it is not the paper's."""
     return "" if (rows["recipe"] == "paper").all() else " of the noise-free recipe"
 
 
@@ -215,7 +221,7 @@ def _contamination(evidence: Evidence) -> Claim | None:
 
 
 def _together(verdicts: Sequence[str]) -> str:
-    """The verdict of several data sets: theirs if they agree, of those that are measured."""
+    """One verdict for several data sets: theirs if all measured ones agree, else `holds in part`."""
     known = {verdict for verdict in verdicts if verdict != NOT_YET} or {NOT_YET}
     return known.pop() if len(known) == 1 else "holds in part"
 

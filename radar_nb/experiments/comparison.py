@@ -1,7 +1,7 @@
 """RADAR beside its rivals: every method on every data set and seed, measured once and kept.
 
-`measure_method` keeps what a method said of every test image; `write_tables` turns that into the small CSV
-files of `results/`, from which tables, intervals, figures and claims are made in seconds.
+`measure_method` keeps the score and decision of every test image. `write_tables` turns them into the small
+CSV files of `results/`; tables, intervals, figures and claims are made from those in seconds.
 """
 
 import json
@@ -25,11 +25,10 @@ METRICS = ("image_auroc", "average_precision", "f1", "precision", "recall", "acc
 
 
 # --- measuring
-# -----------------------------------------------------------------------------------------------
 
 
 def look_at_test_images(detector, kit: Kit) -> dict:
-    """What a fitted detector says of every test image of `kit.data`, and how good that is.
+    """Score every test image of `kit.data` with a fitted detector, and judge the scores.
 
     Returns:
         `metrics`; for each test image its `kinds`, `scores` (higher is more anomalous) and `anomalous`;
@@ -52,12 +51,12 @@ def run_method(name: str, kit: Kit) -> dict:
 
 
 def measure_method(name: str, kit: Kit) -> dict:
-    """`run_method`, or what it gave the last time, which is kept in the run."""
+    """`run_method`, or its result from an earlier call, which is kept in the run."""
     return kit.keep(f"compared/{name}", lambda: run_method(name, kit))
 
 
 def plan(kits: Iterable[Kit], names: Sequence[str] = tuple(METHODS)) -> list[tuple[Kit, str]]:
-    """Every method on every kit that it is made for, the cheap ones first."""
+    """Pairs of a kit and a method that is made for its data, cheap methods first."""
     names = sorted(names, key=lambda name: METHODS[name].calls)
     return [(kit, name) for kit in kits for name in names if METHODS[name].suits(kit.data.name)]
 
@@ -79,9 +78,9 @@ def full_plan(profile: str, folder: str | Path) -> tuple[list[tuple[Kit, str]], 
 
 
 def compare(jobs: Sequence[tuple[Kit, str]], progress: bool = True) -> list[dict]:
-    """`measure_method` for each method of a plan; interrupted, it goes on where it stopped.
+    """`measure_method` for each method of a plan. After an interruption it goes on where it stopped.
 
-    A method that cannot be had here is left out with a word.
+    A method whose weights or packages are missing is left out, and the output says so.
     """
     results, began = [], time.perf_counter()
     for done, (kit, name) in enumerate(jobs, 1):
@@ -100,7 +99,6 @@ def compare(jobs: Sequence[tuple[Kit, str]], progress: bool = True) -> list[dict
 
 
 # --- the tables of results/
-# ----------------------------------------------------------------------------------
 
 
 def collect(folder: str | Path) -> list[dict]:
@@ -110,7 +108,7 @@ def collect(folder: str | Path) -> list[dict]:
 
 
 def read_tables(folder: Path = RESULTS) -> list[dict]:
-    """What `write_tables` wrote, as `run_method` gave it: a method that is measured later can be added."""
+    """The tables' results as `run_method` gave them; empty if there are none. `merge` adds newer ones."""
     if not (folder / "comparison.csv").is_file():
         return []
     images = {path.stem: read_table(path) for path in sorted((folder / "images").glob("*.csv"))}
@@ -127,7 +125,7 @@ def read_tables(folder: Path = RESULTS) -> list[dict]:
 
 
 def merge(older: Sequence[dict], newer: Sequence[dict]) -> list[dict]:
-    """Both together; of a (data set, seed, method) in both, the newer.
+    """All results; where both have a data set, seed and method, the newer one.
 
     Methods that are no longer in `METHODS` are left out.
 
@@ -148,8 +146,8 @@ def merge(older: Sequence[dict], newer: Sequence[dict]) -> list[dict]:
 def write_tables(results: Sequence[dict], folder: Path = RESULTS) -> None:
     """Write `comparison.csv` and `images/<data set>.csv`.
 
-    The first has a row a (data set, seed, method), the others a row a (seed, test image) and two columns a
-    method.
+    The first has a row for each data set, seed and method. The others have a row for each seed and test
+    image, and two columns for each method.
     """
     results = sorted(results, key=_order)
     write_table(folder / "comparison.csv", [
@@ -165,7 +163,7 @@ def write_tables(results: Sequence[dict], folder: Path = RESULTS) -> None:
 
 
 def _images(results: Sequence[dict]) -> pd.DataFrame:
-    """A row a test image, of methods on one data set and seed."""
+    """One row for each test image: the results of several methods on one data set and seed."""
     kinds = results[0]["kinds"]
     table = {"seed": results[0]["seed"], "image": range(len(kinds)), "kind": kinds}
     for result in results:

@@ -1,4 +1,4 @@
-"""Engines for the U-Net that were measured and are not offered: ONNX Runtime serves better."""
+"""Engines for the U-Net that were measured and are not offered, since ONNX Runtime serves better."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +9,7 @@ from radar_nb.beyond.onnx import AtTimestep, Engine
 
 
 class ContiguousUNet(Engine):
-    """PyTorch without channels_last: what the memory layout is worth."""
+    """PyTorch without channels_last, to see what the memory layout is worth."""
 
     def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
         return self._once("unet", self._copy)(x.contiguous(), timestep).sample
@@ -29,16 +29,14 @@ class Bf16UNet(Engine):
 
 
 class CompiledUNet(Engine):
-    """`torch.compile`, where a C++ compiler is there."""
+    """`torch.compile`; needs a C++ compiler."""
 
     def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
         return self._once(timestep, lambda: torch.compile(AtTimestep(self.unet, timestep)))(x)
 
 
 class OpenVinoUNet(Engine):
-    """OpenVINO on the CPU; each shape of images is prepared anew, for that is faster than one model for
-    all.
-    """
+    """OpenVINO on the CPU, compiled for each shape of images: faster than one model for all shapes."""
 
     def _answer(self, x: torch.Tensor, timestep: int) -> torch.Tensor:
         request = self._once((timestep, x.shape), lambda: self._compile(self._converted(timestep, x), x))
@@ -58,8 +56,9 @@ class OpenVinoUNet(Engine):
 
 
 class Int8UNet(OpenVinoUNet):
-    """OpenVINO with weights and activations in 8 bits; their ranges come from `images`, folded calibration
-    images `(N, C, H, W)`.
+    """OpenVINO with weights and activations in 8 bits.
+
+    Their ranges come from `images`: folded calibration images `(N, C, H, W)`.
     """
 
     def __init__(self, unet: UNet2DModel, images: torch.Tensor):

@@ -1,4 +1,4 @@
-"""Reads the tables of `results/` and says how sure we can be: means, intervals, differences in pairs."""
+"""The tables of `results/` and how sure they are: means, intervals, differences in pairs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,11 @@ import numpy as np
 import pandas as pd
 
 from radar_nb.data.named import NAMED
-from radar_nb.experiments.methods import METHODS
+from radar_nb.experiments.methods import METHODS, RIVALS
 from radar_nb.experiments.metrics import accuracy, auroc, f1, precision, recall, recall_at_5
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.places import RESULTS, from_repository
 from radar_nb.storage.tables import read_table
-
-# The kinds of methods that the paper compares with; RADAR's nearest relatives, which came later; and ours.
-RIVALS, NEAREST, OURS = ("reconstruction", "statistical"), ("reconstruction-free",), ("RADAR, mended",)
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,9 @@ class Estimate:
 
 
 def draw_images(labels: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap draws `(repeats, N)` of image numbers: good and defective ones apart, so that no draw lacks
-    one of them.
+    """Bootstrap samples of image numbers, `(repeats, N)`.
+
+    Good and defective images are drawn separately, so that every sample has both.
     """
     groups = (np.flatnonzero(~labels), np.flatnonzero(labels))
     return np.concatenate([rng.choice(group, (repeats, len(group))) for group in groups], axis=1)
@@ -71,9 +69,7 @@ class Evidence:
         return read_table(path) if path.is_file() else pd.DataFrame()
 
     def timing(self) -> pd.DataFrame:
-        """The rows of `bench.csv` that time methods, one image at a time, by method; empty if not
-        measured.
-        """
+        """The rows of `bench.csv` that time methods on single images, by method; empty if not measured."""
         bench = self.table("bench")
         if bench.empty:
             return bench
@@ -105,14 +101,14 @@ class Evidence:
         return sorted(set.intersection(*(set(self._of(dataset, method)["seed"]) for method in methods)))
 
     def value(self, dataset: str, seed: int, method: str, metric: str) -> float:
-        """One metric of a method on one seed: of `comparison.csv`, or where it is not there, computed."""
+        """One metric of a method on one seed; computed from its scores where `comparison.csv` lacks it."""
         row = self._of(dataset, method).set_index("seed").loc[seed]
         if metric in row and pd.notna(row[metric]):
             return float(row[metric])
         return float(self._statistic(metric, self.said(dataset, seed, method)))
 
     def over_seeds(self, dataset: str, method: str, metric: str) -> np.ndarray:
-        """A metric of `comparison.csv`, a value a seed; empty where it was not measured."""
+        """A metric of `comparison.csv`, one value for each seed; empty where it was not measured."""
         rows = self._of(dataset, method)
         return rows[metric].dropna().to_numpy(float) if metric in rows else np.array([])
 
@@ -141,10 +137,9 @@ class Evidence:
 
     def next_best(self, dataset: str, metric: str = "f1", families: Sequence[str] = RIVALS,
                   first: str = "radar") -> str | None:
-        """The method of these families that comes closest to `first`, on the seeds that both were measured
-        with.
+        """The best method of these families, compared with `first` on the seeds that both were measured with.
 
-        It is picked on test images, against RADAR's favour. None where no method of them was measured.
+        It is picked on test images, to RADAR's disadvantage. None if no method of them was measured.
         """
         def lead(name: str) -> float:
             def value(seed: int, which: str) -> float:
@@ -164,15 +159,15 @@ class Evidence:
 
     def _bootstrap(self, dataset: str, methods: tuple[str, ...], metric: str, combine: Callable,
                    repeats: int = 1000) -> Estimate:
-        """Seeds are drawn with replacement, then good and defective images apart.
+        """Draws seeds with replacement, then images with replacement, good and defective ones separately.
 
-        A made data set has other test images with each seed; a folder has the same, so there all seeds share
-        one draw.
+        A built-in data set has other test images for each seed. A folder's are the same for all seeds, so all
+        seeds share one sample there.
         """
         seeds, rng = self.seeds(dataset, *methods), np.random.default_rng(0)
         said = [[self.said(dataset, seed, method) for method in methods] for seed in seeds]
         index, samples = draw_images(said[0][0][0], repeats, rng), []
-        for each in said:  # the value of each draw of images, for each seed
+        for each in said:  # for each seed, the value of each sample
             if dataset in NAMED:
                 index = draw_images(each[0][0], repeats, rng)
             samples.append(combine([self._statistic(metric, entry, index) for entry in each]))

@@ -1,4 +1,4 @@
-"""The methods that are compared: the paper's RADAR, what is ours beside it, and its rivals."""
+"""The methods that are compared: the paper's RADAR, our own recipes beside it, and its rivals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from radar_nb.rivals.statistical import CausalResidual, PcaReconstruction, Textu
 from radar_nb.runs.kit import Kit
 from radar_nb.runs.training import process_device, train_into
 
-SLOW = 20             # a method with more U-Net calls an image than this is slow ...
-SLOW_CALIBRATE = 60   # ... and is calibrated on so many images; all are tested on the same
+SLOW = 20            # a method with more U-Net calls per image is slow ...
+SLOW_CALIBRATE = 60  # ... and is calibrated on at most so many images; all methods are tested on the same
 EXTRUSION = ("extrusion", "extrusion_choose")
-# The comparison of results/: data set, how many seeds, and the methods with at most so many calls.
+# The comparison of results/: data set, number of seeds, and the most U-Net calls per image of its methods.
 FULL = (("extrusion", 5, 10), ("printed", 5, 10), ("mvtec_tile_192", 5, 10), ("printed_hard", 5, 10),
         ("printed_easy", 1, 10), ("texture", 1, 10), ("kolektor_sdd", 1, 10), ("magnetic_tile", 1, 2),
         ("printed", 1, 1000), ("extrusion", 1, 1000), ("mvtec_tile_192", 1, 1000))
@@ -28,8 +28,8 @@ FULL = (("extrusion", 5, 10), ("printed", 5, 10), ("mvtec_tile_192", 5, 10), ("p
 class Method:
     """One row of the table.
 
-    `build(kit, calibrate)` gives a fitted detector; `calls` counts U-Net calls an image; `only` names the
-    data sets that it is made for, none means all.
+    `build(kit, calibrate)` gives a fitted detector; `calls` counts U-Net calls per image; `only` names the
+    data sets that it is made for (empty: all).
     """
 
     label: str
@@ -44,7 +44,7 @@ class Method:
 
 
 def fit_method(name: str, kit: Kit):
-    """A method's detector, fitted on the normal images of `kit.data`; slow ones see fewer to calibrate on."""
+    """A method's detector, fitted on the normal images of `kit.data`; slow ones calibrate on fewer."""
     method = METHODS[name]
     most = SLOW_CALIBRATE if method.calls > SLOW else None
     return method.build(kit, kit.data.calibrate[:most])
@@ -85,30 +85,33 @@ def _anoddpm(start: int) -> Callable:
     return build
 
 
-PAPER_START = 250  # of 1000: the paper noises so far for DDPM (slide 7)
+PAPER_START = 250  # the step of 1000 to which the paper noises images for DDPM (slide 7)
 START = 100        # the best of 100, 200, 300, 400 on calibration images with pasted defects
-# Ours, for hard surfaces: a frame that the network cannot see around is left out, more quiet than usual is
-# not anomalous, and a distance ranks images that lie beyond every calibration image, which a forest cannot.
-# All was chosen on calibration images with pasted defects: the window and its quantile too, and, on those of
-# `mvtec_tile_192`, the two timesteps and the local norm alone.
+# Our recipes for hard surfaces. `border` leaves out a frame, since the network cannot see beyond the edge.
+# `one_sided` does not call an image anomalous for being quieter than usual. A distance, unlike a forest,
+# ranks images that lie beyond all calibration images. All options were chosen on calibration images with
+# pasted defects; the two timesteps and the local norm alone on those of `mvtec_tile_192`.
 DISTANCE = {"decision": "mahalanobis", "one_sided": True, "border": 4}
 TWO_TIMESTEPS = {"map_kind": "covariance", "timestep": (25, 200), "local_quantile": 0.995,
                  "decision": "local_norm", "border": 4}
 
-RADAR, MENDED, RECONSTRUCTION, STATISTICAL = "RADAR", "RADAR, mended", "reconstruction", "statistical"
+# Families. The paper compares with those of RIVALS; NEAREST are later methods, RADAR's nearest relatives.
+RADAR, OTHER_READINGS, OURS = "RADAR", "RADAR, other readings", "RADAR, mended"
+RECONSTRUCTION, STATISTICAL, NEAREST = "reconstruction", "statistical", "reconstruction-free"
+RIVALS = RECONSTRUCTION, STATISTICAL
 METHODS = {
     "radar": Method("RADAR, the paper's recipe", RADAR, 1, _radar()),
     "radar_lof": Method("RADAR, the paper's recipe with LOF", RADAR, 1, _radar(decision="lof")),
-    "radar_noise_free": Method("RADAR, noise-free at t = 200", "RADAR, other readings", 1, _noise_free()),
-    "radar_residual_200": Method("RADAR, residual at t = 200", "RADAR, other readings", 1,
+    "radar_noise_free": Method("RADAR, noise-free at t = 200", OTHER_READINGS, 1, _noise_free()),
+    "radar_residual_200": Method("RADAR, residual at t = 200", OTHER_READINGS, 1,
                                  _noise_free(reading="residual")),
-    "radar_predicted_200": Method("RADAR, predicted at t = 200", "RADAR, other readings", 1,
+    "radar_predicted_200": Method("RADAR, predicted at t = 200", OTHER_READINGS, 1,
                                   _noise_free(reading="predicted")),
-    "radar_one_sided": Method("RADAR, mended: one-sided distance", MENDED, 1, _noise_free(**DISTANCE)),
-    "radar_covariance": Method("RADAR, mended: local covariance", MENDED, 1,
+    "radar_one_sided": Method("RADAR, mended: one-sided distance", OURS, 1, _noise_free(**DISTANCE)),
+    "radar_covariance": Method("RADAR, mended: local covariance", OURS, 1,
                                _noise_free(map_kind="covariance", **DISTANCE)),
-    "radar_two_timesteps": Method("RADAR, mended: two timesteps", MENDED, 2, _noise_free(**TWO_TIMESTEPS)),
-    "radar_standardised": Method("RADAR, mended: rows and columns", MENDED, 1, _noise_free(
+    "radar_two_timesteps": Method("RADAR, mended: two timesteps", OURS, 2, _noise_free(**TWO_TIMESTEPS)),
+    "radar_standardised": Method("RADAR, mended: rows and columns", OURS, 1, _noise_free(
         standardise=True, window=3, local_quantile=0.995, **DISTANCE)),
     "ddim10": Method("DDIM reconstruction, 10 steps", RECONSTRUCTION, 10,
                      _diffusion(Reconstruction, start=START, steps=10)),
@@ -123,9 +126,9 @@ METHODS = {
     "anoddpm": Method("AnoDDPM, simplex noise", RECONSTRUCTION, START + 1, _anoddpm(START)),
     "anoddpm_250": Method("AnoDDPM from t = 250", RECONSTRUCTION, PAPER_START + 1, _anoddpm(PAPER_START)),
     "diffusion_ad": Method("DiffusionAD", RECONSTRUCTION, 2, _diffusion_ad),
-    "osd_irf": Method("Gaussian density of the noise (OSD-IRF)", "reconstruction-free", 1,
+    "osd_irf": Method("Gaussian density of the noise (OSD-IRF)", NEAREST, 1,
                       _diffusion(NoiseDensity, timestep=100)),
-    "invad": Method("DDIM inversion, 3 steps (InvAD)", "reconstruction-free", 3, _diffusion(Inversion)),
+    "invad": Method("DDIM inversion, 3 steps (InvAD)", NEAREST, 3, _diffusion(Inversion)),
     "pca": Method("PCA of patches, T2 and Q", STATISTICAL, 0, _statistical(PcaReconstruction)),
     "causal_residual": Method("Causal residual (Bui and Apley)", STATISTICAL, 0,
                               _statistical(CausalResidual)),

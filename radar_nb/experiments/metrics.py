@@ -1,4 +1,4 @@
-"""How good is a detector: metrics of images and of pixels, and bootstrap intervals."""
+"""How good a detector is: metrics of images and of pixels, and bootstrap intervals."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -30,8 +30,9 @@ def image_metrics(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray)
 
 
 def best_f1(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The largest F1 that any threshold on `scores` could give. It looks at the labels: a yardstick, never a
-    choice.
+    """The largest F1 of any threshold on `scores`.
+
+    It needs the labels, so it is an upper bound and no way to choose a threshold.
     """
     precision, recall, _ = metrics.precision_recall_curve(labels, scores)
     return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
@@ -103,7 +104,7 @@ def evaluate(detector, data) -> dict[str, float]:
 
 
 def judge(findings: Sequence[Mapping], data) -> dict[str, float]:
-    """`evaluate` for findings that are there already: one for each test image, as `inspect` yields them."""
+    """`evaluate` for given findings, one for each test image, as `inspect` yields them."""
     result = image_metrics(data.labels, -np.array([finding["score"] for finding in findings]),
                            ~np.array([finding["normal"] for finding in findings]))
     masked = [(data.masks[i], findings[i]["anomaly_map"], findings[i]["mask"])
@@ -113,7 +114,7 @@ def judge(findings: Sequence[Mapping], data) -> dict[str, float]:
     return result
 
 
-# Each takes labels and scores, or decisions, with the images along the last axis, so that a thousand draws
+# Each takes labels and scores, or decisions, with images along the last axis: a thousand bootstrap samples
 # are one call.
 
 
@@ -130,7 +131,7 @@ def f1(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
 
 
 def precision(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
-    """Share of the images called anomalous that are; 0 where none is called so."""
+    """Share of the images called anomalous that are defective; 0 where none is called anomalous."""
     return (labels & anomalous).sum(-1) / np.maximum(1, anomalous.sum(-1))
 
 
@@ -142,8 +143,8 @@ def recall(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
 def recall_at_5(labels: np.ndarray, scores: np.ndarray, rate: float = 0.05) -> np.ndarray:
     """Share of the defective images that are found where at most 5 % of the good ones raise a false alarm.
 
-    The threshold comes from the scores of the good *test* images. So this is a statistic of the ranking, as
-    AUROC is, and no decision that a detector could take by itself.
+    The threshold is the 95 % quantile of the scores of the good *test* images. So this is a statistic of
+    evaluation, as AUROC is: it judges the ranking, and no detector could set this threshold by itself.
     """
     good = np.sort(np.where(labels, -np.inf, scores), axis=-1)[..., ::-1]  # the largest first
     allowed = np.floor(rate * (~labels).sum(-1, keepdims=True) + 1e-9).astype(int)
@@ -152,7 +153,7 @@ def recall_at_5(labels: np.ndarray, scores: np.ndarray, rate: float = 0.05) -> n
 
 
 def accuracy(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
-    """Share of the images that are judged rightly."""
+    """Share of the images that are judged correctly."""
     return (labels == anomalous).mean(-1)
 
 
@@ -162,7 +163,7 @@ def bootstrap_interval(statistic: Callable[..., float], *arrays: np.ndarray, lev
 
     Args:
         arrays: each `(N, ...)`, resampled together. The first is the labels: good and defective images are
-            resampled apart, so that no sample lacks one of them.
+            resampled separately, so that every sample has both.
 
     Returns:
         lower and upper end.

@@ -1,9 +1,8 @@
-"""Which U-Net is fast enough and good enough? A family of them, trained alike and judged on calibration
-images alone.
+"""Which U-Net is fast enough and good enough? A family is trained alike and judged on calibration images.
 
 The fold (`pixel_unshuffle`), the widths and the attention decide what a U-Net costs. `measure_network` trains
-one and looks how well it tells normal calibration images from the same ones with pasted defects; test images
-only report.
+one. It is judged by how well it tells normal calibration images from the same ones with pasted defects. Its
+AUROC on test images is reported, and decides nothing.
 """
 
 import json
@@ -15,12 +14,12 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 from diffusers import UNet2DModel
-from sklearn.metrics import roc_auc_score
 
 from radar_nb.beyond.detector import noise_free_detector
 from radar_nb.data.images import as_uint8
 from radar_nb.data.texture import PASTED_DEFECTS, paste_defect
 from radar_nb.experiments.methods import TWO_TIMESTEPS
+from radar_nb.experiments.metrics import auroc
 from radar_nb.method.training import TrainingConfig
 from radar_nb.method.unet import build_unet
 from radar_nb.runs.kit import Kit
@@ -42,7 +41,7 @@ NETWORKS: Mapping[str, Mapping] = MappingProxyType({
     "fold4_wide": {"fold": 4, "widths": (64, 64, 64)},
     "fold4_patch64": {"fold": 4, "patch_size": 64, "steps": 1600, "batch_size": 16},
 })
-# Our noise-free recipe at three timesteps, and the mended one of `METHODS["radar_two_timesteps"]`.
+# Our noise-free recipe at three timesteps, and that of `METHODS["radar_two_timesteps"]`.
 RECIPES: Mapping[str, Mapping] = MappingProxyType({
     "t = 100": {"timestep": 100}, "t = 200": {"timestep": 200}, "t = 300": {"timestep": 300},
     "two timesteps": TWO_TIMESTEPS})
@@ -74,9 +73,9 @@ def measure_network(name: str, kit: Kit) -> list[dict]:
     What is measured is kept in the run, so that an interrupted call goes on.
 
     Returns:
-        a row a recipe: `network`, `recipe`, `dataset`, `seed`, `parameters`, `steps`, `train_seconds`, the
-        training `loss` (mean of the last tenth), `pasted_auroc` on calibration images alone (see
-        `pasted_auroc`), and `image_auroc` on the test images.
+        one row for each recipe: `network`, `recipe`, `dataset`, `seed`, `parameters`, `steps`,
+        `train_seconds`, the training `loss` (mean of the last tenth), `pasted_auroc` on calibration images
+        alone (see `pasted_auroc`), and `image_auroc` on the test images.
     """
     config = with_network(name, kit.training)
     folder = kit.model_folder
@@ -94,10 +93,9 @@ def measure_network(name: str, kit: Kit) -> list[dict]:
             detector = noise_free_detector(unet=result.unet, training=config, random_state=kit.seed,
                                            **options)
             pasted = pasted_auroc(detector, kit)
-            test = roc_auc_score(kit.data.labels,
-                                 -detector.fit(kit.data.calibrate).score_samples(kit.data.test))
+            scores = -detector.fit(kit.data.calibrate).score_samples(kit.data.test)
             rows.append(told | {"recipe": recipe, "pasted_auroc": round(pasted, 5),
-                                "image_auroc": round(float(test), 5)})
+                                "image_auroc": round(float(auroc(kit.data.labels, scores)), 5)})
         return {"rows": rows}
     return kit.keep(f"networks/{name}", measured)["rows"]
 
@@ -105,20 +103,20 @@ def measure_network(name: str, kit: Kit) -> list[dict]:
 def pasted_auroc(detector, kit: Kit, most: int = 40) -> float:
     """Image AUROC on calibration images alone: normal ones against the same with pasted defects.
 
-    In two folds: the detector, whose U-Net is trained, is calibrated on one half of at most `most` images. It
-    looks at the other half, and at it again with each of `PASTED_DEFECTS`.
+    In two folds over at most `most` images: the detector, whose U-Net is already trained, is calibrated on
+    one half. It scores the other half as it is, and again with each of `PASTED_DEFECTS`.
     """
     images = [as_uint8(image) for image in kit.data.calibrate[:most]]
     rng, values = np.random.default_rng(kit.seed), []
     for first, second in ((images[::2], images[1::2]), (images[1::2], images[::2])):
         pasted = [paste_defect(image, defect, rng)[0] for image in second for defect in PASTED_DEFECTS]
-        labels = [False] * len(second) + [True] * len(pasted)
-        values.append(roc_auc_score(labels, -detector.fit(first).score_samples(second + pasted)))
+        labels = np.arange(len(second) + len(pasted)) >= len(second)
+        values.append(auroc(labels, -detector.fit(first).score_samples(second + pasted)))
     return float(np.mean(values))
 
 
 def measure_networks(kits: Iterable[Kit], names: Sequence[str] = tuple(NETWORKS)) -> list[dict]:
-    """`measure_network` for every network on every kit, with a line each."""
+    """`measure_network` for every network on every kit; prints a line for each."""
     rows = []
     for kit in kits:
         for name in names:
@@ -138,7 +136,7 @@ def collect_networks(folder: str | Path) -> list[dict]:
 
 
 def pareto_front(costs: Mapping[str, float], gains: Mapping[str, float]) -> list[str]:
-    """Those that no other beats in both cost (low is good) and gain (high is good), the cheapest first."""
+    """The names that no other beats in both cost (low is good) and gain (high is good), cheapest first."""
     front = []
     for name in sorted(costs, key=lambda name: (costs[name], -gains[name])):
         if not front or gains[name] > gains[front[-1]]:

@@ -10,9 +10,9 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from scipy import stats
-from sklearn.metrics import f1_score, precision_score, recall_score
 
 from radar_nb.data.images import to_image, to_tensor
+from radar_nb.experiments.metrics import f1, precision, recall
 from radar_nb.figures import (
     ACCENT,
     ANOMALOUS,
@@ -36,8 +36,8 @@ def draw_all(out: Path, profile: str = "smoke") -> list[str]:
     """Write every figure to `out` as SVG and PNG, with `index.json` of their alt texts; returns the names."""
     out.mkdir(parents=True, exist_ok=True)
     kit, index = Kit(profile), {}
-    for name, draw in FIGURES.items():
-        figure, alt = draw(kit)
+    for name, make in FIGURES.items():
+        figure, alt = make(kit)
         for suffix in ("svg", "png"):
             # No date and fixed ids: the same run writes the same file.
             told = {"Date": None, "Title": alt} if suffix == "svg" else {"Description": alt}
@@ -224,8 +224,8 @@ def contamination(kit: Kit) -> tuple[Figure, str]:
     levels = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3])
     decisions = [scores > np.quantile(calibration, 1 - level) for level in levels]
     figure, axes = new_figure(width=7, height=3.8)
-    curves = ((f1_score, "F1", NORMAL, "o"), (precision_score, "precision", ANOMALOUS, "s"),
-              (recall_score, "recall", ACCENT, "^"))
+    curves = ((f1, "F1", NORMAL, "o"), (precision, "precision", ANOMALOUS, "s"),
+              (recall, "recall", ACCENT, "^"))
     for metric, name, colour, marker in curves:
         axes.plot(100 * levels, [metric(labels, chosen) for chosen in decisions], color=colour, marker=marker,
                   label=name)
@@ -235,7 +235,7 @@ def contamination(kit: Kit) -> tuple[Figure, str]:
              title=f"Sensitivity to the contamination, {kit.data.name}")
     axes.minorticks_off()
     axes.legend()
-    values = [f1_score(labels, chosen) for chosen in decisions]
+    values = [f1(labels, chosen) for chosen in decisions]
     return figure, ("F1, precision and recall against the contamination from 0.5 to 30 %. F1 stays "
                     f"between {min(values):.2f} and {max(values):.2f}: recall is high "
                     "everywhere, and precision falls as more normal images are given away.")

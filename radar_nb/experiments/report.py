@@ -13,14 +13,14 @@ from radar_nb.experiments.evidence import Evidence
 from radar_nb.experiments.methods import METHODS
 from radar_nb.storage.whole import write_text
 
-# Columns of the comparison: those with intervals, and those that are means over seeds.
+# Columns of the comparison: with intervals, and means over seeds without.
 INTERVALS = {"F1": "f1", "image AUROC": "image_auroc", "recall at 5 %": "recall_at_5"}
 MEANS = {"precision": "precision", "recall": "recall", "accuracy": "accuracy", "AP": "average_precision",
          "pixel AUROC": "pixel_auroc", "AUPRO": "aupro"}
 
 
 def write_claims(evidence: Evidence, path: Path) -> list[Claim]:
-    """Write the report in Markdown: claims, the comparison of every data set, and how it was measured."""
+    """Write the report in Markdown: claims, the comparison on every data set, and how it was measured."""
     claims = make_claims(evidence)
     provenance = json.loads((evidence.folder / "provenance.json").read_text())
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown, not HTML
@@ -32,15 +32,15 @@ def write_claims(evidence: Evidence, path: Path) -> list[Claim]:
 
 
 def not_measured(evidence: Evidence) -> list[str]:
-    """The labels of the methods that no table holds yet."""
+    """Labels of the methods that were not measured on any data set."""
     known = set(evidence.rows["method"])
     return [method.label for name, method in METHODS.items() if name not in known]
 
 
 def comparison_table(evidence: Evidence, dataset: str) -> pd.DataFrame:
-    """A row a method, as text, and two rows that need no method, on as many images.
+    """One row for each method, as text, and two trivial rows for the same number of images.
 
-    F1, image AUROC and recall at 5 % false alarms come with intervals, the others are means over seeds.
+    F1, image AUROC and recall at 5 % false alarms come with intervals; the others are means over seeds.
     """
     rows = [_row(evidence, dataset, name) for name in evidence.methods(dataset)]
     return pd.DataFrame([*rows, *_trivial(evidence, dataset)]).fillna("")
@@ -60,7 +60,7 @@ def _row(evidence: Evidence, dataset: str, name: str) -> dict[str, str]:
 
 
 def _trivial(evidence: Evidence, dataset: str) -> list[dict[str, str]]:
-    """Everything anomalous, and a coin: their decisions. Neither ranks images, so the rest is chance."""
+    """Everything anomalous, and a coin. Neither ranks images, so AUROC, AP and recall at 5 % are chance."""
     name = evidence.methods(dataset)[0]
     labels, _, _ = evidence.said(dataset, evidence.seeds(dataset, name)[0], name)
     defective, good = int(labels.sum()), int((~labels).sum())

@@ -1,4 +1,4 @@
-"""A stopwatch: jobs measured in turns, their FLOP counted, and what the machine could do at best."""
+"""A stopwatch: times jobs in turns, counts their FLOP, and measures the limit of the machine."""
 
 import gc
 import math
@@ -13,8 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 COLUMNS = ("method", "engine", "device", "threads", "height", "width", "batch", "ms_median", "ms_p95",
-           "images_per_second", "gflop",
-           "roof_share", "peak_mb", "image_auroc")
+           "images_per_second", "gflop", "roof_share", "peak_mb", "image_auroc")
 
 
 @dataclass
@@ -28,16 +27,16 @@ class Job:
     width: int
     batch: int = 1
     device: str = "cpu"
-    gflop: float | None = None         # an image; None counts them, where PyTorch does the work
+    gflop: float | None = None         # per image; None: counted, if PyTorch does the work
     image_auroc: float | None = None
     ms: list[float] = field(default_factory=list)
     peak_mb: float = math.nan
 
 
 def gemm_roof(side: int = 2048, repeats: int = 9) -> float:
-    """GFLOP a second of a large float32 matrix product on PyTorch's device: no convolution will beat it.
+    """GFLOP per second of a large float32 matrix product on PyTorch's device; no convolution is faster.
 
-    The best of the repeats: a roof is not lower because something else ran meanwhile.
+    The best of the repeats counts, since other work on the machine can only slow it down.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a, b = torch.randn(2, side, side, device=device)
@@ -48,7 +47,7 @@ def gemm_roof(side: int = 2048, repeats: int = 9) -> float:
 
 
 def count_gflop(call: Callable[[], object]) -> float:
-    """GFLOP (two a multiplication with addition) of all that PyTorch convolves and multiplies in a call."""
+    """GFLOP of all convolutions and products of PyTorch in a call; a multiplication with addition is two."""
     def attention(query, key, value, *args, out_shape=None, **kwargs) -> int:
         return sdpa_flop_count(query, key, value)
 
@@ -60,16 +59,16 @@ def count_gflop(call: Callable[[], object]) -> float:
 
 @contextmanager
 def peak_memory(job: Job):
-    """Keep as `job.peak_mb` how many MB more than before were in use at most meanwhile.
+    """Set `job.peak_mb` to the largest additional memory in use meanwhile, in MB.
 
-    Those of the process, or of PyTorch on a GPU. What an earlier job has left for reuse does not count. NaN
-    where the system does not tell (it does on Linux).
+    It is that of the process, or of PyTorch on a GPU. Memory that an earlier job left for reuse does not
+    count. NaN where the system does not report it (Linux does).
     """
     before = _memory(job.device, "VmRSS")
     if job.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif not math.isnan(before):
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is resident now
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak to the memory in use now
     yield
     job.peak_mb = _memory(job.device, "VmHWM") - before
 
@@ -93,11 +92,9 @@ def _time(job: Job, number: int) -> None:
 
 
 def time_jobs(jobs: Sequence[Job], rounds: int, flop: bool = True) -> None:
-    """Fill in the times of all jobs, measured in turns after a warm-up.
+    """Time all jobs in turns after a warm-up, so that other work on the machine disturbs all of them alike.
 
-    So what else the machine does meanwhile is spread over all.
-
-    `flop` counts the GFLOP of those that have none, where PyTorch does the work; that costs one more call.
+    `flop` counts the GFLOP of jobs that have none, if PyTorch does the work; that costs one more call.
     """
     for job in jobs:
         gc.collect()
@@ -112,15 +109,13 @@ def time_jobs(jobs: Sequence[Job], rounds: int, flop: bool = True) -> None:
 
 
 def rows_of(jobs: Iterable[Job], roof: float) -> list[dict]:
-    """`bench.csv`'s rows of jobs that were measured; `roof` as `gemm_roof` gives it, in the same run."""
+    """Rows of `bench.csv` for timed jobs; `roof` comes from `gemm_roof` in the same run."""
     rows = []
     for job in jobs:
         per_second = float(1000 * job.batch / np.median(job.ms))
         values = (job.method, job.engine, job.device, torch.get_num_threads(), job.height, job.width,
-                  job.batch,
-                  round(float(np.median(job.ms)), 2), round(float(np.quantile(job.ms, 0.95)), 2),
-                  round(per_second, 2),
-                  round(job.gflop, 3) if job.gflop else "",
+                  job.batch, round(float(np.median(job.ms)), 2), round(float(np.quantile(job.ms, 0.95)), 2),
+                  round(per_second, 2), round(job.gflop, 3) if job.gflop else "",
                   round(job.gflop * per_second / roof, 3) if job.gflop else "",
                   "" if math.isnan(job.peak_mb) else round(job.peak_mb),
                   "" if job.image_auroc is None else round(job.image_auroc, 4))

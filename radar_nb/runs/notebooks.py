@@ -1,6 +1,4 @@
-"""Run the notebooks with papermill and collect what they found: figures, tables, `summary.json`,
-`report.html`.
-"""
+"""Run the notebooks with papermill and collect figures, tables, `summary.json` and `report.html`."""
 
 import base64
 import json
@@ -69,11 +67,13 @@ def _run_notebooks(kit: Kit, dataset: str) -> tuple[dict[str, float], float]:
 
 
 def execute(source: Path, target: Path, run: Path, parameters: dict | None = None) -> None:
-    """Execute one notebook with papermill in its own folder; its results go to `run`. Raises
-    NotebookError.
+    """Execute one notebook with papermill in its own folder; its results go to `run`.
+
+    Raises:
+        NotebookError: a cell failed.
     """
     before = os.environ.get("RADAR_RUN")
-    os.environ["RADAR_RUN"] = str(run.resolve())  # the kernel inherits it; later ones must not
+    os.environ["RADAR_RUN"] = str(run.resolve())  # the kernel inherits it
     try:
         papermill.execute_notebook(source, target, parameters or {}, cwd=NOTEBOOKS, progress_bar=False,
                                    kernel_name="python3",
@@ -89,9 +89,7 @@ def execute(source: Path, target: Path, run: Path, parameters: dict | None = Non
 
 
 def save_figures(notebook: Path, folder: Path) -> int:
-    """Write each PNG output of an executed notebook into `folder`, with an index of alt texts; returns how
-    many.
-    """
+    """Write each PNG output of a notebook to `folder`, with an index of alt texts; returns how many."""
     folder.mkdir(parents=True, exist_ok=True)
     index, count = folder / "index.json", 0
     known = json.loads(index.read_text()) if index.is_file() else {}
@@ -108,11 +106,10 @@ def save_figures(notebook: Path, folder: Path) -> int:
 
 
 def refresh_stored_outputs(names: Sequence[str] = ()) -> None:
-    """Execute notebooks (default all) in place at their stored defaults, so that git holds the outputs of one
-    run.
+    """Execute notebooks (default: all) in place with their stored parameters, so that git holds one run.
 
-    The run's folder is a new one: nothing that an earlier run left, nor a reader's solved exercises, can show
-    in the outputs.
+    The run's folder is new, so neither files of earlier runs nor a reader's solved exercises show in the
+    outputs.
     """
     from_repository("notebooks")
     with tempfile.TemporaryDirectory() as folder:

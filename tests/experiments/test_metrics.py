@@ -83,7 +83,8 @@ def test_aupro_hand_cases():
 def test_pixel_metrics_by_hand():
     mask = np.array([[True, True], [False, False]])
     result = pixel_metrics([mask], [np.array([[4.0, 3], [2, 1]])], [np.array([[True, False], [True, False]])])
-    assert result["pixel_auroc"] == 1 and result["dice"] == pytest.approx(2 / 4) and result["aupro"] == pytest.approx(1)
+    assert result["pixel_auroc"] == 1
+    assert result["dice"] == pytest.approx(2 / 4) and result["aupro"] == pytest.approx(1)
 
 
 def test_bootstrap_interval_covers_and_shrinks(rng):

@@ -18,7 +18,8 @@ def test_a_stored_table_is_rewritten_byte_for_byte(path, tmp_path):
 
 
 def test_every_number_comes_back(tmp_path, rng):
-    table = pd.DataFrame({"x": rng.random(1000) * 10.0 ** rng.integers(-20, 20, 1000), "n": np.arange(1000), "s": "a,b"})
+    x = rng.random(1000) * 10.0 ** rng.integers(-20, 20, 1000)
+    table = pd.DataFrame({"x": x, "n": np.arange(1000), "s": "a,b"})
     write_table(tmp_path / "t.csv", table)
     pd.testing.assert_frame_equal(read_table(tmp_path / "t.csv"), table, check_dtype=False, check_exact=True)
 
