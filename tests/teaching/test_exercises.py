@@ -277,3 +277,47 @@ def test_a_readers_record_does_not_get_into_the_stored_outputs(tmp_path, monkeyp
     reproduce.refresh_stored_outputs()
     (own,) = seen
     assert REPOSITORY not in own.parents and checking._file() == REPOSITORY / "runs" / "exercises.json"
+
+
+@pytest.mark.parametrize("answer, right", [("c", True), ("(b)", True), ("b)", True), ("B.", True), ("b) because", True),
+                                           ("bc", False), ("", False), ("the second", False)])
+def test_a_letter_is_read_in_any_dress(answer, right):
+    expected = exercise("00.1").right == "b" and right
+    said = exercise("00.1").check(answer)
+    assert (said.status == "right") == expected if "c" not in answer[:1] else said.status != "right"
+
+
+@pytest.mark.parametrize("answer", [499, 501, 500.5, "500", "five hundred", "5 %", True, [500, 500]])
+def test_a_count_is_right_or_it_is_not_and_a_text_is_no_number(answer):
+    said = exercise("00.2").check(answer)
+    assert said.status == "not yet" and "cannot be judged" not in said.message
+    assert exercise("00.2").check(500).status == "right" == exercise("00.2").check(500.0).status
+
+
+def test_forgotten_brackets_do_not_show_the_solution():
+    for shown in (repr(exercise("01.1")), repr(exercise("01.1").hint), str(exercise("05.3"))):
+        assert exercise("01.1").worked not in shown and "worked" not in shown and ".hint()" in shown
+
+
+def test_a_wrong_function_is_told_one_input_and_both_values():
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    worked = exercise("05.1")
+    assert "you give" in worked.check(lambda x: x.mean() + 1e3).message
+    assert "does your loop ever end" in worked.check(stopped).message
+    assert worked.check(lambda x: "3.2").status == "not yet"
+
+    def mutates(x):
+        x -= x.mean()
+        return (x**3).mean()
+
+    assert "changes its input" in worked.check(mutates).message
+    rounded = worked.check(lambda x: round(float((((x - x.mean()) / x.std()) ** 4).mean() - 3), 1))
+    assert "rounded" in rounded.message
+    assert "True or False" in worked.check(lambda x: np.bool_(True)).message
+
+
+def test_the_verdict_has_a_colour_and_a_symbol():
+    assert "✗" in exercise("00.2").check(3)._repr_html_() and "color" in exercise("00.2").check(3)._repr_html_()
+    assert "✓" in exercise("00.2").check(500)._repr_html_()

@@ -1,4 +1,6 @@
-"""The explorer that lets a student be the defect: paint on a normal image, and watch what RADAR makes of it (paper Fig. 1)."""
+"""The explorer that lets a student be the defect: paint on a normal image, and watch what RADAR makes of it
+(paper Fig. 1).
+"""
 
 import time
 from collections.abc import Mapping
@@ -10,10 +12,17 @@ from matplotlib.axes import Axes
 from PIL import ImageDraw
 from skimage.segmentation import find_boundaries
 
-from radar_nb.method.detector import RadarDetector
 from radar_nb.figures import ACCENT, ANOMALOUS, NORMAL
+from radar_nb.method.detector import RadarDetector
 from radar_nb.teaching.explorers.panel import (
-    Backdrop, Explorer, coloured, dots, dropdown, enlarged, magnification, slider,
+    Backdrop,
+    Explorer,
+    coloured,
+    dots,
+    dropdown,
+    enlarged,
+    magnification,
+    slider,
 )
 
 CANVAS = 640  # pixels of the picture that is painted on
@@ -34,7 +43,9 @@ class Painting:
         self.strokes.append((PIL.Image.new("1", self.image.shape[1::-1]), grey, opacity))
 
     def stroke(self, start: tuple[float, float], end: tuple[float, float], size: float) -> None:
-        """Draw with a round brush of `size` pixels from one `(row, column)` to another, as part of the last stroke."""
+        """Draw with a round brush of `size` pixels from one `(row, column)` to another, as part of the last
+        stroke.
+        """
         pen = ImageDraw.Draw(self.strokes[-1][0])
         pen.line((*start[::-1], *end[::-1]), 1, max(1, round(size)))
         reach = (size - 1) / 2
@@ -64,10 +75,13 @@ class PaintExplorer(Explorer):
         height, width = self._painting.image.shape[:2]
         controls = {"image": dropdown("image", images), "size": slider("brush size, pixels", 7, 1, 30),
                     "grey": slider("grey value", 20, 0, 255), "opacity": slider("opacity, %", 100, 5, 100, 5),
-                    "row": slider("row", height // 2, 0, height - 1), "column": slider("column", width // 2, 0, width - 1)}
+                    "row": slider("row", height // 2, 0, height - 1),
+                    "column": slider("column", width // 2, 0, width - 1)}
         buttons = {name: widgets.Button(description=name) for name in ("dab", "undo", "start again")}
-        super().__init__("explore_paint", "A normal image with something painted on it, the U-Net's noise map, the smoothed Sobel map with "
-                         "the found outline, and the place of the image in the plane of features.", controls, self._draw_all,
+        super().__init__("explore_paint", "A normal image with something painted on it, the U-Net's noise "
+                                          "map, the smoothed Sobel map with "
+                         "the found outline, and the place of the image in the plane of "
+                         "features.", controls, self._draw_all,
                          [widgets.HBox(list(buttons.values()))])
         self.buttons = buttons
         for button, action in zip(buttons.values(), (self.dab, self.undo, self.clear), strict=True):
@@ -110,7 +124,9 @@ class PaintExplorer(Explorer):
             self._at, self._seen = place, False
 
     def _mouse(self, kind: str, x: float, y: float) -> None:
-        """Mouse down begins a stroke, moving draws, mouse up ends it and has the detector look; in between it looks when it has time."""
+        """Mouse down begins a stroke, moving draws, mouse up ends it and has the detector look; in between it
+        looks when it has time.
+        """
         factor = magnification(self._painting.image.shape, CANVAS)
         place = (y / factor - 0.5, x / factor - 0.5)
         if kind == "mousedown":
@@ -129,7 +145,9 @@ class PaintExplorer(Explorer):
             self.redraw()
 
     def _look(self) -> None:
-        """Have the detector look, then leave time for the mouse: of a long stroke's events, most only paint."""
+        """Have the detector look, then leave time for the mouse: of a long stroke's events, most only
+        paint.
+        """
         began = time.perf_counter()
         self._inspect()
         self.redraw()
@@ -139,12 +157,16 @@ class PaintExplorer(Explorer):
         found = next(self._detector.inspect([self._painting.result()]))
         self._seen = True
         self._trail.append(found["features"])
-        self._words = (f"Decision: {'normal' if found['normal'] else 'ANOMALOUS'}. Score {-found['score']:.2f}, anomalous above "
-                       f"{-self._detector.offset_:.2f}. Global norm {found['features'][0]:.2f}, local norm {found['features'][1]:.2f}.")
+        self._words = (f"Decision: {'normal' if found['normal'] else 'ANOMALOUS'}. Score "
+                       f"{-found['score']:.2f}, anomalous above "
+                       f"{-self._detector.offset_:.2f}. Global norm {found['features'][0]:.2f}, local norm "
+                       f"{found['features'][1]:.2f}.")
         sobel = coloured(found["anomaly_map"], 3 * self._detector.pixel_threshold_)
-        outline = find_boundaries(np.asarray(enlarged(found["mask"].astype(np.float32)).convert("L")) > 0, mode="thick")
+        outline = find_boundaries(np.asarray(enlarged(found["mask"].astype(np.float32)).convert("L")) > 0,
+                                  mode="thick")
         sobel.paste(ACCENT, mask=PIL.Image.fromarray(outline))
-        self._found = {"noise map": coloured(found["noise_map"].mean(axis=0), 1.5, signed=True), "Sobel map, found outline": sobel,
+        self._found = {"noise map": coloured(found["noise_map"].mean(axis=0), 1.5, signed=True),
+                       "Sobel map, found outline": sobel,
                        "features": self._draw_features(found["normal"])}
 
     def _draw_features(self, normal: bool) -> PIL.Image.Image:
@@ -155,19 +177,23 @@ class PaintExplorer(Explorer):
         dots(pen, places[-1:], NORMAL if normal else ANOMALOUS, 12, "black")
         return picture
 
-    def _draw_all(self, image: str, size: int, grey: int, opacity: int, row: int, column: int) -> tuple[dict[str, PIL.Image.Image], str]:
+    def _draw_all(self, image: str, size: int, grey: int, opacity: int, row: int,
+                  column: int) -> tuple[dict[str, PIL.Image.Image], str]:
         if image != self._name:
             self._open_image(image)
         factor = magnification(self._painting.image.shape, CANVAS)
         canvas = enlarged(self._painting.result(), CANVAS)
         x, y, radius = (column + 0.5) * factor, (row + 0.5) * factor, max(size, 2) * factor / 2
-        for colour, reach in (("white", radius + 2), (ACCENT, radius)):  # the brush, for those who paint with the sliders
-            ImageDraw.Draw(canvas).ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour, width=2)
+        for colour, reach in (("white", radius + 2),
+                              (ACCENT, radius)):  # the brush, for those who paint with the sliders
+            ImageDraw.Draw(canvas).ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour,
+                                           width=2)
         return {"paint here": canvas, **self._found}, self._words
 
 
 def explore_paint(detector: RadarDetector, images: Mapping[str, np.ndarray]) -> PaintExplorer:
-    """Paint a defect on a normal image with the mouse; noise map, Sobel map, features and decision follow (paper Fig. 1).
+    """Paint a defect on a normal image with the mouse; noise map, Sobel map, features and decision follow
+    (paper Fig. 1).
 
     With the keyboard: sliders for row and column move the brush, the button *dab* touches the image with it.
 
@@ -182,17 +208,22 @@ def explore_paint(detector: RadarDetector, images: Mapping[str, np.ndarray]) -> 
 
 
 def _feature_plane(detector: RadarDetector) -> tuple[Backdrop, np.ndarray]:
-    """The plane of features on logarithmic axes, wide enough for what can be painted, and where the forest says normal."""
+    """The plane of features on logarithmic axes, wide enough for what can be painted, and where the forest
+    says normal.
+    """
     points = detector.calibration_features_
     low, high = 0.8 * points.min(axis=0), points.max(axis=0) * [1.7, 3.2]
 
     def draw(axes: Axes) -> None:
         axes.scatter(*points.T, s=8, c=NORMAL, label="calibration images")
-        axes.set(xscale="log", yscale="log", xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="global norm", ylabel="local norm")
+        axes.set(xscale="log", yscale="log", xlim=(low[0], high[0]), ylim=(low[1], high[1]),
+                 xlabel="global norm", ylabel="local norm")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:.3g}")
             axis.set_minor_formatter("{x:.3g}")
         axes.legend(loc="lower right")
 
-    grid = np.stack(np.meshgrid(np.geomspace(low[0], high[0], 100), np.geomspace(high[1], low[1], 100)), axis=-1)  # first row on top
-    return Backdrop(draw), detector.forest_.score_samples(grid.reshape(-1, 2)).reshape(grid.shape[:2]) >= detector.offset_
+    grid = np.stack(np.meshgrid(np.geomspace(low[0], high[0], 100), np.geomspace(high[1], low[1], 100)),
+                    axis=-1)  # first row on top
+    scores = detector.forest_.score_samples(grid.reshape(-1, 2)).reshape(grid.shape[:2])
+    return Backdrop(draw), scores >= detector.offset_

@@ -1,7 +1,8 @@
-"""What the explorers are made of: quick pictures, axes that are drawn once, controls that redraw, a still where no kernel runs.
+"""What the explorers are made of: quick pictures, axes that are drawn once, controls that redraw, a still
+where no kernel runs.
 
-matplotlib needs a tenth of a second and more for a figure, too long for a slider. So a figure's axes are drawn once (`Backdrop`);
-what moves is drawn on a copy of that picture, in a millisecond.
+matplotlib needs a tenth of a second and more for a figure, too long for a slider. So a figure's axes are
+drawn once (`Backdrop`); what moves is drawn on a copy of that picture, in a millisecond.
 """
 
 import base64
@@ -21,10 +22,10 @@ from matplotlib.axes import Axes
 from PIL import ImageChops, ImageDraw, ImageFont
 from traitlets import Unicode
 
-from radar_nb.figures import HEAT, NOISE_MAP, NORMAL, new_figure, small_png
 from radar_nb.data.images import as_uint8
+from radar_nb.figures import HEAT, NOISE_MAP, NORMAL, new_figure, small_png
 
-SIDE = 512  # pixels of a picture's longest side; a browser shows it at half that size, so it is sharp on any screen
+SIDE = 512  # pixels of a picture's longest side; a browser shows it at half that size, so it is sharp
 
 
 def png(picture: PIL.Image.Image) -> bytes:
@@ -35,7 +36,9 @@ def png(picture: PIL.Image.Image) -> bytes:
 
 
 def enlarged(pixels: np.ndarray, side: int = SIDE) -> PIL.Image.Image:
-    """`(H, W)` or `(H, W, 3)`, uint8 or float in [0, 1], as an RGB picture of about `side` pixels; whole pixels, nothing smoothed."""
+    """`(H, W)` or `(H, W, 3)`, uint8 or float in [0, 1], as an RGB picture of about `side` pixels; whole
+    pixels, nothing smoothed.
+    """
     pixels = as_uint8(pixels)
     picture, factor = PIL.Image.fromarray(pixels).convert("RGB"), magnification(pixels.shape, side)
     return picture.resize((picture.width * factor, picture.height * factor), PIL.Image.Resampling.NEAREST)
@@ -69,7 +72,8 @@ class Backdrop:
         self._transform = axes.transData.frozen()
         plt.close(figure)
         corners = self.pixels(*np.transpose([axes.get_xlim(), axes.get_ylim()]).T)
-        self.box = (*np.round(corners.min(axis=0)).astype(int).tolist(), *np.round(corners.max(axis=0)).astype(int).tolist())
+        self.box = (*np.round(corners.min(axis=0)).astype(int).tolist(),
+                    *np.round(corners.max(axis=0)).astype(int).tolist())
         """Left, top, right and bottom of the axes in the picture, pixels."""
 
     def pixels(self, x: Iterable[float], y: Iterable[float]) -> np.ndarray:
@@ -88,20 +92,26 @@ class Backdrop:
 
     def bars(self, pen: ImageDraw.ImageDraw, edges: np.ndarray, heights: np.ndarray) -> None:
         """Draw a histogram, its bars `(N,)` between edges `(N + 1,)`, cut off where it leaves the axes."""
-        lefts, tops = self.inside(self.pixels(edges[:-1], np.maximum(heights, 1e-9))).T  # a logarithmic axis knows no zero
+        lefts, tops = self.inside(self.pixels(edges[:-1],
+                                              np.maximum(heights,
+                                                         1e-9))).T  # a logarithmic axis knows no zero
         rights = self.inside(self.pixels(edges[1:], np.maximum(heights, 1e-9)))[:, 0]
         for left, top, right in zip(lefts, tops, rights, strict=True):
             if top < self.box[3]:
                 pen.rectangle((left, top, right, self.box[3]), NORMAL + "90")
 
     def tint(self, picture: PIL.Image.Image, region: np.ndarray, colour: str) -> None:
-        """Shade a region of the axes, given as bool `(rows, columns)` with the top row first, behind what is drawn already."""
+        """Shade a region of the axes, given as bool `(rows, columns)` with the top row first, behind what is
+        drawn already.
+        """
         size = (self.box[2] - self.box[0], self.box[3] - self.box[1])
         light = PIL.Image.blend(PIL.Image.new("RGB", size, "white"), PIL.Image.new("RGB", size, colour), 0.2)
-        picture.paste(ImageChops.multiply(picture.crop(self.box), light), self.box[:2], PIL.Image.fromarray(region).resize(size))
+        picture.paste(ImageChops.multiply(picture.crop(self.box), light), self.box[:2],
+                      PIL.Image.fromarray(region).resize(size))
 
 
-def dots(pen: ImageDraw.ImageDraw, points: np.ndarray, colour: str, radius: float = 5, outline: str | None = None) -> None:
+def dots(pen: ImageDraw.ImageDraw, points: np.ndarray, colour: str, radius: float = 5,
+         outline: str | None = None) -> None:
     """Draw a disc at each of the points `(N, 2)`, pixels."""
     for x, y in points:
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=outline, width=2)
@@ -114,9 +124,11 @@ def cross(pen: ImageDraw.ImageDraw, x: float, y: float, colour: str, arm: int = 
         pen.line((x, y - length, x, y + length), fill, width)
 
 
-def slider(label: str, value: int | float, low: int | float, high: int | float, step: int | float = 1) -> widgets.Widget:
+def slider(label: str, value: int | float, low: int | float, high: int | float,
+           step: int | float = 1) -> widgets.Widget:
     """A slider for whole numbers or fractions, with room for its label."""
-    kind = widgets.IntSlider if all(isinstance(number, int) for number in (value, low, high, step)) else widgets.FloatSlider
+    kind = widgets.IntSlider if all(isinstance(number, int)
+                                    for number in (value, low, high, step)) else widgets.FloatSlider
     return kind(value, min=low, max=high, step=step, **described(label))
 
 
@@ -134,14 +146,14 @@ def described(label: str) -> dict:
 class Picture(widgets.Image):
     """An image whose `tooltip` says what is to be seen: a browser shows it, a screen reader reads it."""
 
-    description = Unicode("").tag(sync=True)  # never shown, but ipywidgets 8 sets no tooltip on a widget without one
+    description = Unicode("").tag(sync=True)  # ipywidgets 8 sets no tooltip without one
 
 
 class Explorer(widgets.VBox):
     """Controls, pictures that follow them, and a line of text that says what is to be seen.
 
-    Displayed, it is a widget. Where no kernel runs (GitHub, a printed notebook, the book), a still picture with alt text is in its
-    place, because both are in the same output.
+    Displayed, it is a widget. Where no kernel runs (GitHub, a printed notebook, the book), a still picture
+    with alt text is in its place, because both are in the same output.
 
     Args:
         name: file name of the still, for `make run`'s figures.
@@ -152,17 +164,21 @@ class Explorer(widgets.VBox):
     """
 
     def __init__(self, name: str, alt: str, controls: dict[str, widgets.Widget],
-                 draw: Callable[..., tuple[dict[str, PIL.Image.Image], str]], extra: Sequence[widgets.Widget] = ()):
+                 draw: Callable[..., tuple[dict[str, PIL.Image.Image], str]],
+                 extra: Sequence[widgets.Widget] = ()):
         self.name, self.what, self.controls = name, alt, controls
         self.handlers, self._draw, self._quiet, self._pictures = {}, draw, False, {}
         pictures, text = self._current()
-        self.pictures = {title: Picture(layout={"width": "100%", "height": "auto", "margin": "0"}) for title in pictures}
+        self.pictures = {title: Picture(layout={"width": "100%", "height": "auto", "margin": "0"})
+                         for title in pictures}
         self.text = widgets.HTML()
         # All in a row where there is room, smaller if need be; in several rows on a telephone.
         framed = [widgets.VBox([widgets.HTML(f"<b>{title}</b>"), self.pictures[title]],
-                               layout={"flex": "1 1 150px", "max_width": f"{picture.width // 2}px", "margin": "0 8px 0 0"})
+                               layout={"flex": "1 1 150px", "max_width": f"{picture.width // 2}px",
+                                       "margin": "0 8px 0 0"})
                   for title, picture in pictures.items()]
-        super().__init__([*controls.values(), *extra, self.text, widgets.HBox(framed, layout={"flex_flow": "row wrap"})])
+        super().__init__([*controls.values(), *extra, self.text,
+                          widgets.HBox(framed, layout={"flex_flow": "row wrap"})])
         self._show(pictures, text)
         self.keep_still()
         for control in controls.values():
@@ -182,8 +198,11 @@ class Explorer(widgets.VBox):
             self._show(*self._current())
 
     def on_mouse(self, title: str, kinds: Sequence[str], handle: Callable[[str, float, float], None]) -> None:
-        """Call `handle(kind, column, row)` for mouse events on one picture, in pixels of the picture; at most 25 a second of a kind."""
-        event = Event(source=self.pictures[title], watched_events=list(kinds), prevent_default_action=True, wait=40,
+        """Call `handle(kind, column, row)` for mouse events on one picture, in pixels of the picture; at most
+        25 a second of a kind.
+        """
+        event = Event(source=self.pictures[title], watched_events=list(kinds), prevent_default_action=True,
+                      wait=40,
                       throttle_or_debounce="throttle")
         event.on_dom_event(lambda message: handle(message["type"], message["dataX"], message["dataY"]))
         self.handlers[title] = handle
@@ -206,14 +225,16 @@ class Explorer(widgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         bundle = super()._repr_mimebundle_(**kwargs)
-        return (bundle | {"text/plain": f"Explorer: {self.alt}", "image/png": base64.b64encode(self.still).decode()},
+        return (bundle
+                | {"text/plain": f"Explorer: {self.alt}", "image/png": base64.b64encode(self.still).decode()},
                 {"image/png": {"alt": self.alt, "name": self.name}})
 
 
 def side_by_side(pictures: dict[str, PIL.Image.Image], gap: int = 14) -> PIL.Image.Image:
     """Pictures in a row at half their size, each under its title."""
     halves = {title: picture.reduce(2) for title, picture in pictures.items()}
-    size = (sum(half.width + gap for half in halves.values()) - gap, 20 + max(half.height for half in halves.values()))
+    size = (sum(half.width + gap for half in halves.values()) - gap,
+            20 + max(half.height for half in halves.values()))
     row = PIL.Image.new("RGB", size, "white")
     pen, x = ImageDraw.Draw(row), 0
     for title, half in halves.items():

@@ -1,0 +1,59 @@
+"""Exercises of notebook 05: noise maps."""
+
+from radar_nb.teaching.exercises.kinds import Choice, Code, Exercise, Number
+
+EXERCISES: tuple[Exercise, ...] = (
+    Code(
+        "05.1",
+        hints=("Bring to mean 0 and deviation 1, then the mean of the fourth "
+               "power.", "A Gaussian gives 3; excess kurtosis takes that off."),
+        worked="def excess_kurtosis(x):\n    z = (x - x.mean()) / x.std()\n    return (z**4).mean() - 3",
+        why="0 for a Gaussian, positive where rare values are far out, as at a defect",
+        right=lambda x: (((x - x.mean()) / x.std()) ** 4).mean() - 3,
+        draw=lambda rng: (rng.standard_t(4, 300) * 2 + 1,),
+        mistakes={
+            "that is the kurtosis; excess is what is above a Gaussian's "
+            "3": lambda x: (((x - x.mean()) / x.std()) ** 4).mean(),
+            "divide by the deviation, not by the "
+            "variance": lambda x: (((x - x.mean()) / x.var()) ** 4).mean() - 3,
+            "take the mean off first": lambda x: ((x / x.std()) ** 4).mean() - 3,
+            "divide by the deviation first": lambda x: ((x - x.mean()) ** 4).mean() - 3,
+            "that is the skewness, the third power": lambda x: (((x - x.mean()) / x.std()) ** 3).mean()}),
+    Number(
+        "05.2",
+        hints=("Mix the second powers and the fourth powers: 0.9 of one and 0.1 of the other.",
+               "Variance 0.9 * 1 + 0.1 * 9 = 1.8. Fourth power 3 * (0.9 * 1 + 0.1 * 81) = 27. Divide by the "
+               "variance squared, take 3 off."),
+        worked="27 / 1.8**2 - 3 = 5.33",
+        why="two bells of different width make no bell: a defect shows in the tails although it covers a "
+            "tenth of the pixels",
+        right=27 / 1.8**2 - 3,
+        tolerance=0.02,
+        mistakes={27 / 1.8**2: "that is the kurtosis; take a Gaussian's 3 off",
+                  0: "each part is a bell, but their mixture is not",
+                  24: "bring the mixture to variance 1 first: divide by its variance squared",
+                  12: "divide by the variance squared, not by the variance"}),
+    Choice(
+        "05.3",
+        hints=("The mean and the spread were taken off before drawing: only the shape is left.",
+               "At the right end the values lie above the line: are they farther out or less far out than a "
+               "Gaussian's?"),
+        worked="a: the rarest values are farther out than a Gaussian of the same spread would have them. "
+               "Heavy tails.",
+        why="a Q-Q plot shows at a glance which part of a distribution is not Gaussian; a histogram hides "
+            "the tails",
+        right="a",
+        mistakes={"b": "then the ends would bend the other way, towards the middle",
+                  "c": "the mean was taken off: it cannot show",
+                  "d": "the spread was divided out: a wide Gaussian lies on the line"}),
+    Choice(
+        "05.4",
+        hints=("residual = predicted - added.", "A perfect network predicts just what was added."),
+        worked="d: zero everywhere. All that a residual map shows is the network's imperfection.",
+        why="on normal surface the imperfection is small; on a defect the network has never been taught, so "
+            "it is large",
+        right="d",
+        mistakes={"a": "that is the reading called predicted: the added noise has not been taken off",
+                  "b": "the image never enters: both terms are noise",
+                  "c": "a perfect network knows the noise in front of any normal image, so nothing is left"}),
+)
