@@ -89,15 +89,17 @@ def test_ruff_finds_nothing():
 
 
 def test_a_module_is_read_in_one_sitting():
-    """At most 250 lines a module and 40 a function."""
+    """At most 250 lines a module, and 40 a function without its docstring."""
     long = []
     for path in PACKAGE.rglob("*.py"):
         text, name = path.read_text(), path.relative_to(PACKAGE)
         if len(text.splitlines()) > 250:
             long.append(f"{name}: {len(text.splitlines())} lines")
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 40:
-                long.append(f"{name}: {node.name} has {node.end_lineno - node.lineno + 1}")
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+                if node.end_lineno - first.lineno >= 40:
+                    long.append(f"{name}: {node.name} has {node.end_lineno - first.lineno + 1}")
     assert not long, long
 
 

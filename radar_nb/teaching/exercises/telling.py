@@ -4,6 +4,7 @@ import numpy as np
 
 
 def copies(arguments: tuple) -> list:
+    """The arguments of a call, arrays copied: a student's function may change them."""
     return [argument.copy() if isinstance(argument, np.ndarray) else argument for argument in arguments]
 
 
@@ -16,6 +17,7 @@ def array(value: object) -> np.ndarray:
 
 
 def same(given: object, expected: object) -> bool:
+    """Whether a result is the right one, to four digits."""
     try:
         given, expected = array(given), array(expected)
     except (TypeError, ValueError):
@@ -54,6 +56,7 @@ def told(value: object) -> str:
 
 
 def short(error: BaseException) -> str:
+    """The first line of an error, which may itself fail to be told."""
     try:
         return str(error).splitlines()[0][:100]
     except Exception:

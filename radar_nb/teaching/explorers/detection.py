@@ -27,6 +27,11 @@ from radar_nb.teaching.explorers.panel import (
 )
 
 
+_KINDS = ((False, NORMAL, "o", "normal"), (True, ANOMALOUS, "^", "defective"))
+SHADED = ("Test images as points in the plane of global and local norm, and the region that the Isolation "
+          "Forest calls normal.")
+
+
 def examples(data: Dataset) -> dict[str, np.ndarray]:
     """A test image of each kind by name, a normal one first."""
     kinds = sorted(dict.fromkeys(data.kinds), key=lambda kind: kind != "good")
@@ -43,8 +48,8 @@ def explore_noise_map(unet: UNet2DModel, images: Mapping[str, np.ndarray], seed:
 
     def draw_values(axes):
         axes.plot(x, stats.norm.pdf(x), color=ANOMALOUS, label="Gaussian")
-        axes.set(xlim=spread, ylim=(1e-4, 3), yscale="log", xlabel="value, in deviations of the "
-                                                                   "map", ylabel="density (log scale)")
+        axes.set(xlim=spread, ylim=(1e-4, 3), yscale="log", xlabel="value, in deviations of the map",
+                 ylabel="density (log scale)")
         axes.legend(loc="upper right")
 
     def draw_line(axes):
@@ -63,43 +68,36 @@ def explore_noise_map(unet: UNet2DModel, images: Mapping[str, np.ndarray], seed:
         values.bars(pen, edges, np.histogram(standard, edges, density=True)[0])
         expected = np.linspace(*stats.norm.ppf([0.5 / len(standard), 1 - 0.5 / len(standard)]), 120)
         quantiles, pen = line.copy()
-        dots(pen,
-             line.inside(line.pixels(expected,
-                                     standard[(stats.norm.cdf(expected) * len(standard)).astype(int)])),
-             NORMAL, 4)
+        measured = standard[(stats.norm.cdf(expected) * len(standard)).astype(int)]
+        dots(pen, line.inside(line.pixels(expected, measured)), NORMAL, 4)
         limit, found = 1.5 if reading == "noise_free" or t < 10 else 3, gaussian_statistics(map_)
         text = (f"{image}, t = {t}, {reading}: deviation {found['std']:.2f}, excess kurtosis "
-                f"{found['excess_kurtosis']:.1f}, KS distance "
-                f"{found['ks_distance']:.2f} (a Gaussian has 0 and 0). Colours run from -{limit} to {limit}.")
+                f"{found['excess_kurtosis']:.1f}, KS distance {found['ks_distance']:.2f} "
+                f"(a Gaussian has 0 and 0). Colours run from -{limit} to {limit}.")
         return {"image": enlarged(images[image]), "noise map": coloured(map_, limit, signed=True),
-                "histogram": histogram,
-                "Q-Q plot": quantiles}, text
+                "histogram": histogram, "Q-Q plot": quantiles}, text
 
     reading = widgets.ToggleButtons(options=READINGS, **described("reading") | {"layout": {"width": "48em"}})
     controls = {"image": dropdown("image", images, 1), "t": slider("timestep t", 1, 0, 999),
                 "reading": reading}
-    return Explorer("explore_noise_map", "An image, its noise map, the histogram of the map and its Q-Q "
-                                         "plot against a Gaussian.",
-                    controls, draw)
+    seen = "An image, its noise map, the histogram of the map and its Q-Q plot against a Gaussian."
+    return Explorer("explore_noise_map", seen, controls, draw)
 
 
 def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.ndarray) -> Explorer:
-    """The feature plane with the Isolation Forest's boundary, by contamination and by how many points it has
-    learnt from (paper Fig. 1).
+    """The feature plane and the Isolation Forest's border, by contamination and number of points (Fig. 1).
 
     Args:
         detector: fitted; features: of the images to judge, `(N, 2)`; labels: `(N,)` bool, True for defective.
     """
     labels, learnt = np.asarray(labels, bool), detector.calibration_features_
-    counts = sorted({count for count in (5, 10, 20, 40, 80) if count < len(learnt)} | {len(learnt)},
-                    reverse=True)
+    counts = [count for count in (5, 10, 20, 40, 80) if count < len(learnt)] + [len(learnt)]
     both = np.concatenate([features, learnt])
     low, high = both.min(axis=0), both.max(axis=0)
     low, high = low - 0.08 * (high - low), high + 0.08 * (high - low)
 
     def draw_points(axes):
-        for value, colour, marker, name in ((False, NORMAL, "o", "normal"),
-                                            (True, ANOMALOUS, "^", "defective")):
+        for value, colour, marker, name in _KINDS:
             axes.scatter(*features[labels == value].T, s=26, c=colour, marker=marker, label=name, alpha=0.8)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="global norm", ylabel="local norm")
         axes.legend(loc="lower right")
@@ -124,14 +122,11 @@ def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.n
         called = scores < threshold
         alarms, found, good = int(called[~labels].sum()), int(called[labels].sum()), int((~labels).sum())
         text = (f"contamination {contamination:.2f}, learnt from {count} points. False alarms: {alarms} of "
-                f"{good} normal images. "
-                f"Found: {found} of {int(labels.sum())} defective images. Shaded: what the forest calls "
-                "normal."
+                f"{good} normal images. Found: {found} of {int(labels.sum())} defective images. "
+                "Shaded: what the forest calls normal."
                 + (" Orange: what it has learnt from." if count < 40 else ""))
         return {"feature plane": picture}, text
 
-    controls = {"contamination": slider("contamination", 0.05, 0.01, 0.5, 0.01),
-                "count": widgets.SelectionSlider(options=counts, **described("learnt from"))}
-    return Explorer("explore_features", "Test images as points in the plane of global and local norm, and "
-                                        "the region that the Isolation "
-                    "Forest calls normal.", controls, draw)
+    several = widgets.SelectionSlider(options=counts, value=counts[-1], **described("learnt from"))
+    controls = {"contamination": slider("contamination", 0.05, 0.01, 0.5, 0.01), "count": several}
+    return Explorer("explore_features", SHADED, controls, draw)
