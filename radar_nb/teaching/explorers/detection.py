@@ -26,7 +26,6 @@ from radar_nb.teaching.explorers.panel import (
     slider,
 )
 
-
 _KINDS = ((False, NORMAL, "o", "normal"), (True, ANOMALOUS, "^", "defective"))
 SHADED = ("Test images as points in the plane of global and local norm, and the region that the Isolation "
           "Forest calls normal.")
