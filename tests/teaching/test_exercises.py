@@ -321,3 +321,18 @@ def test_a_wrong_function_is_told_one_input_and_both_values():
 def test_the_verdict_has_a_colour_and_a_symbol():
     assert "✗" in exercise("00.2").check(3)._repr_html_() and "color" in exercise("00.2").check(3)._repr_html_()
     assert "✓" in exercise("00.2").check(500)._repr_html_()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_an_exercise_runs_first_in_a_fresh_kernel_and_says_that_tries_are_recorded(path, run_folder):
+    """Each cell brings its own import; nothing of the notebook has run before it."""
+    cells = nbformat.read(path, 4).cells
+    for cell in cells:
+        if cell.cell_type == "code" and re.search(r'exercise\("\d\d\.\d"\)\.check', cell.source):
+            assert cell.source.startswith("from radar_nb.teaching.exercises import exercise\n")
+            before, last = cell.source.rsplit("\n", 1)
+            names = {}
+            exec(before, names)
+            assert eval(last, names).status == UNTRIED
+    told = " ".join(cell.source for cell in cells if cell.source.startswith("## Exercises"))
+    assert "`runs/exercises.json`" in told and not (run_folder / "exercises.json").exists()
