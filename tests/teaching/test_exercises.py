@@ -19,7 +19,9 @@ from radar_nb.runs import notebooks as reproduce
 from radar_nb.storage.places import REPOSITORY
 from radar_nb.teaching.exercises import EXERCISES, exercise, progress
 from radar_nb.teaching.exercises import kinds as checking
-from radar_nb.teaching.exercises.kinds import RIGHT, UNTRIED, WRONG, Choice, Code, Number, results
+from radar_nb.teaching.exercises import record
+from radar_nb.teaching.exercises.kinds import RIGHT, UNTRIED, WRONG, Choice, Code, Number
+from radar_nb.teaching.exercises.record import results
 
 CODE, NUMBERS, CHOICES = ([each for each in EXERCISES if isinstance(each, kind)] for kind in (Code, Number, Choice))
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -104,7 +106,7 @@ def test_a_right_function_is_right_however_it_is_written(each):
 
 @pytest.mark.parametrize("each", NUMBERS, ids=lambda each: each.name)
 def test_a_right_number_is_right_however_it_is_given(each):
-    for way in (each.right, float(f"{each.right:.3g}") if each.tolerance > 1e-3 else each.right, np.array([each.right]), torch.tensor(each.right)):
+    for way in (each.right, float(f"{each.right:.3g}") if not isinstance(each.right, int) else each.right, np.array([each.right]), torch.tensor(each.right)):
         assert each.check(way).status == RIGHT
 
 
@@ -272,11 +274,11 @@ def test_a_readers_record_does_not_get_into_the_stored_outputs(tmp_path, monkeyp
     (tmp_path / "01_one.ipynb").write_text(nbformat.writes(nbformat.v4.new_notebook()))
     seen = []
     monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(reproduce.papermill, "execute_notebook", lambda *_, **__: seen.append(checking._file()))
+    monkeypatch.setattr(reproduce.papermill, "execute_notebook", lambda *_, **__: seen.append(record.record_file()))
     monkeypatch.delenv("RADAR_RUN")
     reproduce.refresh_stored_outputs()
     (own,) = seen
-    assert REPOSITORY not in own.parents and checking._file() == REPOSITORY / "runs" / "exercises.json"
+    assert REPOSITORY not in own.parents and record.record_file() == REPOSITORY / "runs" / "exercises.json"
 
 
 @pytest.mark.parametrize("answer, right", [("c", True), ("(b)", True), ("b)", True), ("B.", True), ("b) because", True),
@@ -336,3 +338,64 @@ def test_an_exercise_runs_first_in_a_fresh_kernel_and_says_that_tries_are_record
             assert eval(last, names).status == UNTRIED
     told = " ".join(cell.source for cell in cells if cell.source.startswith("## Exercises"))
     assert "`runs/exercises.json`" in told and not (run_folder / "exercises.json").exists()
+
+
+@pytest.mark.parametrize("answer, said", [
+    ("500", "quotes off"), ("five hundred", "in digits"), ("5 %", "percent"), ("5%", "percent"), ("1,000", "write 1000,"),
+    ("0,5", "with a point"), ("1/2", "works it out"), ("500 calls", "without a unit"), ((1, 000), "1000 for 1,000"), (b"500", "quotes off"),
+    (lambda: 500, "call it"), (np.True_, "True and False"), (1j, "such as 12"), ({}, "such as 12"), (float("nan"), "finite"), (10**400, "too large")])
+def test_what_is_no_number_is_told_by_its_kind(answer, said):
+    verdict = exercise("00.2").check(answer)
+    assert verdict.status == WRONG and said in verdict.message, verdict
+
+
+@pytest.mark.parametrize("each", [each for each in NUMBERS if isinstance(each.right, int) and each.tolerance is None], ids=lambda each: each.name)
+def test_a_count_that_is_one_off_is_wrong(each):
+    assert each.check(each.right + 1).status == each.check(each.right - 1).status == each.check(1.001 * each.right).status == WRONG
+
+
+def test_what_is_read_from_a_picture_may_be_off_a_little_and_percent_is_told_from_a_share():
+    assert exercise("01.3").check(exercise("01.3").right + 15).status == RIGHT
+    assert "factor of 100" in exercise("10.1").check(100 * exercise("10.1").right).message
+    assert "factor of 100" in exercise("06.3").check(exercise("06.3").right / 100).message
+
+
+@pytest.mark.parametrize("answer, right", [("b", True), ("B", True), ("(b)", True), ("b.", True), ("b:", True), ("Answer: b", True), (["b"], True), ("**b**", True),
+                                           ("b or c", False), ("b, c", False), ("b/c", False), ("b c", False), ("a b c d", False), (b"b", False), (2, False),
+                                           ("not b", False), ("b) because a defect is no edge", True), ("bb", False)])
+def test_one_letter_counts_and_two_do_not(answer, right):
+    assert exercise("00.1").right == "b" and (exercise("00.1").check(answer).status == RIGHT) == right
+
+
+def test_a_wrong_function_is_told_why_where_that_can_be_known():
+    def in_place(x0, eps, a_t):
+        x0 *= np.sqrt(a_t)
+        x0 += np.sqrt(1 - a_t) * eps
+
+    def right_in_place(x0, eps, a_t):
+        in_place(x0, eps, a_t)
+        return x0
+
+    each = exercise("01.1")
+    assert "changes its input: work on a copy" in each.check(in_place).message
+    assert each.check(right_in_place).status == RIGHT and "changes its input" in each.check(right_in_place).message
+    for digits in (1, 2, 3):
+        assert "rounded" in each.check(lambda x0, eps, a_t, digits=digits: np.round(each.right(x0, eps, a_t), digits)).message
+    assert "rounded" not in each.check(lambda x0, eps, a_t: np.zeros(7)).message
+    assert "a mask" in each.check(lambda x0, eps, a_t: x0 > 0).message
+    assert "a mask" in exercise("10.4").check(lambda values, scores, slack: scores >= scores.max() - slack).message
+    for method in ("lower", "higher", "nearest"):
+        for name, share in (("07.1", None), ("09.1", [0.025, 0.975])):
+            said = exercise(name).check(lambda x, c=share, method=method: np.quantile(x, c, method=method)).message
+            assert "between" in said and "the numbers are not" not in said, (name, method, said)
+    assert "count" in exercise("07.1").check(lambda scores, contamination: np.percentile(scores, contamination)).message
+    said = each.check(lambda x0, eps, a_t: x0).message  # one input by the student's names, both values, where they part
+    assert "for x0 = [" in said and "a_t = 0." in said and "you give [" in said and "right is [" in said and "difference is at [" in said
+    assert "The input was x0 = [" in each.check(lambda x0, eps, a_t: x0 @ np.zeros(3)).message
+
+
+def test_what_was_solved_before_is_not_said_to_be_untried():
+    for each in [each for each in EXERCISES if each.name.startswith("02.")]:
+        each.check(each.right)
+        assert each.check() == checking.Verdict(UNTRIED, "this cell is as it was; you have solved it before")
+    assert progress("02").startswith("3 of 3") and "by your record" in progress("02")

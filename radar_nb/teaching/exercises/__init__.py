@@ -2,7 +2,8 @@
 
 from radar_nb.teaching.exercises.catalogue import EXERCISES, KNOWN
 from radar_nb.teaching.exercises.grades import grade
-from radar_nb.teaching.exercises.kinds import Exercise, results
+from radar_nb.teaching.exercises.kinds import Exercise
+from radar_nb.teaching.exercises.record import results
 
 __all__ = ["EXERCISES", "exercise", "grade", "progress"]
 
@@ -20,10 +21,11 @@ def exercise(name: str) -> Exercise:
 
 def progress(notebook: str) -> str:
     """How many exercises of a notebook, such as `01`, are solved, and how many of all: a line for its
-    summary.
+    summary. It counts from the record, so what was solved on another day counts too.
     """
     tried = results()
     solved = [name for name in KNOWN if tried.get(name, {}).get("solved")]
     here = [name for name in KNOWN if name.startswith(notebook + ".")]
     in_all = f"{len(solved)} of {len(KNOWN)} in all"
-    return f"{len(set(solved) & set(here))} of {len(here)} exercises solved here, {in_all}"
+    since = ", with earlier days (by your record, exercises.json)" if solved else ""
+    return f"{len(set(solved) & set(here))} of {len(here)} exercises solved here, {in_all}{since}"

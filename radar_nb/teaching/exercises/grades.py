@@ -8,7 +8,7 @@ import pandas as pd
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.tables import write_table
 from radar_nb.teaching.exercises.catalogue import KNOWN
-from radar_nb.teaching.exercises.kinds import read_results
+from radar_nb.teaching.exercises.record import read_results
 
 
 def grade(places: Sequence[str | Path], out: Path) -> list[str]:

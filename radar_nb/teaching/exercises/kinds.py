@@ -1,23 +1,17 @@
 """What exercises are made of: `check` tests what an answer does, `hint` helps in two steps, `solution` shows.
 
-A check never raises and never shows the answer. What was tried and solved is kept in `exercises.json` of the
-run, so that a notebook can count and a teacher can see. (The idea is that of Kaggle's learntools.)
+A check never raises and never shows the answer. What was tried and solved is counted in a record (see
+`record.py`), for the notebooks and for teachers. (The idea is that of Kaggle's learntools.)
 """
 
-import json
-import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 
 import numpy as np
 
-from radar_nb.storage.errors import InputError
-from radar_nb.storage.places import runs_folder
-from radar_nb.storage.whole import waiting_for, write_text
-from radar_nb.teaching.exercises.telling import array, copies, difference, same, short
+from radar_nb.teaching.exercises import telling
+from radar_nb.teaching.exercises.record import remember, solved_before
 
 UNTRIED, RIGHT, WRONG = "not tried yet", "right", "not yet"
 
@@ -63,7 +57,7 @@ class Exercise:
         return f"exercise {self.name}: .check(answer), .hint(), .hint(2), .solution()"
 
     def check(self, answer: object = None) -> Verdict:
-        """Judge an answer. Never raises, whatever the answer is."""
+        """Judge an answer, and count the try. Never raises, whatever the answer is."""
         try:
             verdict = Verdict(UNTRIED) if answer is None or answer is ... else self.judge(answer)
         except KeyboardInterrupt:
@@ -71,7 +65,10 @@ class Exercise:
         except (Exception, SystemExit) as error:
             verdict = Verdict(WRONG, f"your answer cannot be judged ({type(error).__name__}); look at what "
                                      "kind of thing is asked for")
-        _remember(self.name, verdict)
+        if verdict.status != UNTRIED:
+            remember(self.name, verdict.status == RIGHT)
+        elif solved_before(self.name):
+            return Verdict(UNTRIED, "this cell is as it was; you have solved it before")
         return verdict
 
     def judge(self, answer: object) -> Verdict:
@@ -79,8 +76,8 @@ class Exercise:
         raise NotImplementedError
 
     def hint(self, number: int = 1) -> None:
-        """Print the first hint, or the second."""
-        print(self.hints[1 if number == 2 else 0])
+        """Print the first hint, or the second, which says more."""
+        print(self.hints[0 if number == 1 else 1])
 
     def solution(self) -> None:
         """Print the solution."""
@@ -107,7 +104,7 @@ class Code(Exercise):
         inputs = [self.draw(rng) for _ in range(self.repeats)]
         given, changed = [], False
         for arguments in inputs:
-            own = copies(arguments)
+            own = telling.copies(arguments)
             try:
                 with np.errstate(all="ignore"):  # what overflows is wrong, and is said below
                     given.append(answer(*own))
@@ -115,49 +112,61 @@ class Code(Exercise):
             except NotImplementedError:
                 return Verdict(UNTRIED)
             except (Exception, SystemExit) as error:
-                return Verdict(WRONG, f"your function stops with {type(error).__name__}: {short(error)}. "
-                                      "Its inputs are NumPy arrays and numbers")
+                said = f"{type(error).__name__}: {telling.short(error)}"
+                case = telling.listed(answer, arguments)
+                return Verdict(WRONG, f"your function stops with {said}. The input was {case}")
         if all(value is ... for value in given):
             return Verdict(UNTRIED)
+        return self._compare(answer, inputs, given, changed)
+
+    def _compare(self, answer: Callable, inputs: list, given: list, changed: bool) -> Verdict:
         if all(value is None for value in given):
-            return Verdict(WRONG, "your function gives nothing back: is the return missing?")
-        expected = [self.right(*copies(arguments)) for arguments in inputs]
-        if all(map(same, given, expected)):
-            return Verdict(RIGHT, self.why)
+            return Verdict(WRONG, "your function gives nothing back"
+                                  + (", it changes its input: work on a copy and return that" if changed
+                                     else ": is the return missing?"))
+        expected = [self.right(*telling.copies(arguments)) for arguments in inputs]
+        if all(map(telling.same, given, expected)):
+            return Verdict(RIGHT, self.why + (". (Your function changes its input, though: whoever calls it "
+                                              "may still need that)" if changed else ""))
         for message, wrong in self.mistakes.items():
             with np.errstate(all="ignore"):
-                if all(map(same, given, [wrong(*copies(arguments)) for arguments in inputs])):
-                    return Verdict(WRONG, message)
-        return Verdict(WRONG, difference(inputs, given, expected, changed))
+                known = [wrong(*telling.copies(arguments)) for arguments in inputs]
+            if all(map(telling.same, given, known)):
+                return Verdict(WRONG, message)
+        return Verdict(WRONG, telling.difference(answer, inputs, given, expected, changed))
 
 
 @dataclass(frozen=True, repr=False)
 class Number(Exercise):
-    """Give a number. `mistakes` maps what a known wrong way gives to what to tell."""
+    """Give a number. `mistakes` maps what a known wrong way gives to what to tell.
+
+    A count (an int) is right or it is not; of a fraction three digits are enough. `tolerance` (relative) is
+    for what is read from a picture.
+    """
 
     right: float = field(kw_only=True)
     mistakes: Mapping[float, str] = field(kw_only=True)
-    tolerance: float = field(default=0.005, kw_only=True)  # relative: three digits are enough
+    tolerance: float | None = field(default=None, kw_only=True)
 
     def judge(self, answer: object) -> Verdict:
-        if isinstance(answer, (str, bytes)):
-            return Verdict(WRONG, "that is a text; give a number, without quotes and without a unit")
-        if isinstance(answer, bool) or np.size(array(answer)) != 1:
-            return Verdict(WRONG, "one number is asked for")
-        value = float(np.ravel(array(answer))[0])
-
-        def near(other: float) -> bool:
-            relative = 1e-9 if isinstance(other, int) else self.tolerance  # a count is right, or it is not
-            return abs(value - other) <= relative * max(abs(other), 1e-9)
-
-        if near(self.right):
+        try:
+            value = telling.number(answer)
+        except ValueError as error:
+            return Verdict(WRONG, str(error))
+        if self._near(value, self.right):
             return Verdict(RIGHT, self.why)
         for wrong, message in self.mistakes.items():
-            if near(wrong):
+            if self._near(value, wrong):
                 return Verdict(WRONG, message)
-        if not np.isfinite(value):
-            return Verdict(WRONG, "that is no finite number")
+        if not isinstance(self.right, int) and (self._near(100 * value, self.right)
+                                                or self._near(value / 100, self.right)):
+            return Verdict(WRONG, "a factor of 100 off: is a share asked for, or percent?")
         return Verdict(WRONG, "too large" if value > self.right else "too small")
+
+    def _near(self, value: float, other: float) -> bool:
+        exact = isinstance(other, int) and self.tolerance is None
+        relative = 1e-9 if exact else self.tolerance or 0.005
+        return abs(value - other) <= relative * max(abs(other), 1e-9)
 
 
 @dataclass(frozen=True, repr=False)
@@ -168,53 +177,9 @@ class Choice(Exercise):
     mistakes: Mapping[str, str] = field(kw_only=True)
 
     def judge(self, answer: object) -> Verdict:
-        found = re.match(r"\W*([a-z])(?:\W|$)", str(answer).lower())  # c, "C.", "(c)", "c) because"
-        letter = found[1] if found else ""
+        letters = sorted([self.right, *self.mistakes])
+        letter = telling.letter(answer, "".join(letters))
         if letter == self.right:
             return Verdict(RIGHT, self.why)
-        letters = ", ".join(sorted([self.right, *self.mistakes]))
-        return Verdict(WRONG, self.mistakes.get(letter, f"give one letter of {letters}, such as \"a\""))
-
-
-def results() -> dict[str, dict]:
-    """What was tried in this run: see `read_results`. A record that is not there or is broken counts as
-    empty.
-    """
-    try:
-        return read_results(_file())
-    except (OSError, InputError):
-        return {}
-
-
-def read_results(path: Path) -> dict[str, dict]:
-    """The record of a student: for each exercise that was tried, whether it was ever `solved`, and the number
-    of `tries`.
-
-    Raises:
-        InputError: the file is no such record; the message names it.
-    """
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): {"solved": bool(entry["solved"]), "tries": int(entry["tries"])} for name,
-                entry in kept.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: no record of exercises ({type(error).__name__}); ask for the file that "
-                         "the notebooks wrote") from None
-
-
-def _file() -> Path:
-    return Path(os.environ.get("RADAR_RUN") or runs_folder()) / "exercises.json"
-
-
-def _remember(name: str, verdict: Verdict) -> None:
-    """Keep the result; a folder that cannot be written costs the count, not the lesson."""
-    if verdict.status == UNTRIED:
-        return
-    try:
-        with waiting_for(_file(), seconds=5):  # several notebooks may be open
-            known = results()
-            entry = known.get(name, {"solved": False, "tries": 0})
-            known[name] = {"solved": entry["solved"] or verdict.status == RIGHT, "tries": entry["tries"] + 1}
-            write_text(_file(), json.dumps(known, indent=1) + "\n", durable=False)
-    except (OSError, InputError):
-        pass
+        return Verdict(WRONG, self.mistakes.get(
+            letter, f"give one letter of {', '.join(letters)}, in quotes, such as \"a\""))

@@ -56,7 +56,6 @@ EXERCISES: tuple[Exercise, ...] = (
         worked="64 * (32 * 9 + 1) = 18,496",
         why="weights grow with the product of the widths: halving both quarters the network",
         right=18_496,
-        tolerance=1e-4,
         mistakes={18_432: "the biases are missing: one for each output channel",
                   2_112: "the table is 3 x 3: nine weights, not one",
                   576: "each output channel looks at all 32 input channels",

@@ -4,6 +4,8 @@ import numpy as np
 
 from radar_nb.teaching.exercises.kinds import Choice, Code, Exercise, Number
 
+_BETWEEN = {"lower": "the value below", "higher": "the value above", "nearest": "the nearest value"}
+
 EXERCISES: tuple[Exercise, ...] = (
     Code(
         "07.1",
@@ -13,11 +15,17 @@ EXERCISES: tuple[Exercise, ...] = (
         why="normal images alone set it; no defect is needed",
         right=lambda s, c: np.quantile(s, c),
         draw=lambda rng: (rng.normal(-0.5, 0.1, 40), rng.uniform(0.02, 0.3)),
+        repeats=60,  # the neighbours of a quantile are often the same one
         mistakes={
             "that is the code as it was: nearly all normal images would be called "
             "anomalous": lambda s, c: np.quantile(s, 1 - c),
             "that lets no normal image be called anomalous, whatever the contamination": lambda s, c: s.min(),
             "np.percentile counts to 100": lambda s, c: np.percentile(s, c),
+            "counting off that many of the sorted scores comes close; np.quantile goes between two of them":
+                lambda s, c: np.sort(s)[int(c * len(s))],
+            **{f"that is {place}; leave method out, and np.quantile goes between two of them":
+                   lambda s, c, method=method: np.quantile(s, c, method=method)
+               for method, place in _BETWEEN.items()},
             "the contamination is a share of images, not of the "
             "range": lambda s, c: s.min() + c * (s.max() - s.min())}),
     Code(

@@ -32,6 +32,12 @@ EXERCISES: tuple[Exercise, ...] = (
             "draws": lambda v: np.array([v.min(), v.max()]),
             "that takes the draws for Gaussian; quantiles need no such "
             "belief": lambda v: v.mean() + np.array([-1.96, 1.96]) * v.std(),
+            "those are the values just below; without method, np.quantile goes between two of them":
+                lambda v: np.quantile(v, [0.025, 0.975], method="lower"),
+            "those are the values just above; without method, np.quantile goes between two of them":
+                lambda v: np.quantile(v, [0.025, 0.975], method="higher"),
+            "those are the nearest values; without method, np.quantile goes between two of them":
+                lambda v: np.quantile(v, [0.025, 0.975], method="nearest"),
             "np.quantile counts to 1, np.percentile to 100": lambda v: np.percentile(v, [0.025, 0.975])}),
     Code(
         "09.2",

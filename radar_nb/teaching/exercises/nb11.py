@@ -26,7 +26,6 @@ EXERCISES: tuple[Exercise, ...] = (
         worked="0.05 * 0.95 / 0.01**2 = 475",
         why="half the uncertainty costs four times the images",
         right=475,
-        tolerance=0.02,
         mistakes={500: "the factor 1 - p, here 0.95, is missing",
                   4.75: "square the 0.01 too",
                   np.sqrt(0.05 * 0.95) / 0.01: "the root covers n as well: square both sides",
