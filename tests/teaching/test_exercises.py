@@ -17,9 +17,8 @@ from sklearn import metrics
 from radar_nb.__main__ import main
 from radar_nb.runs import notebooks as reproduce
 from radar_nb.storage.places import REPOSITORY
-from radar_nb.teaching.exercises import EXERCISES, exercise, progress
+from radar_nb.teaching.exercises import EXERCISES, exercise, progress, record
 from radar_nb.teaching.exercises import kinds as checking
-from radar_nb.teaching.exercises import record
 from radar_nb.teaching.exercises.kinds import RIGHT, UNTRIED, WRONG, Choice, Code, Number
 from radar_nb.teaching.exercises.record import results
 

@@ -239,3 +239,46 @@ def test_colour_and_odd_sizes(rng):
         assert explorer.words
     explorer.dab()
     assert np.asarray(explorer.strokes[0][0]).sum() > 0
+
+
+def test_a_drag_goes_where_the_mouse_is_while_the_picture_reloads(detector, normal):
+    """A browser says dataX = dataY = 0 for an image that it is loading: no line to the corner."""
+    explorer = explore_paint(detector, normal)
+    explorer.set(size=3, grey=0)
+    hear = explorer.hears["paint here"]
+
+    def moved(kind, x, y):  # as ipyevents says it, on a page that shows the picture at 320 pixels
+        hear({"type": kind, "dataX": 0, "dataY": 0, "relativeX": x / 2, "relativeY": y / 2, "boundingRectWidth": 320, "boundingRectHeight": 4})
+
+    moved("mousedown", 400, 400)
+    moved("mousemove", 500, 400)
+    hear({"type": "mousemove", "dataX": None, "dataY": None, "relativeX": 0, "relativeY": 0, "boundingRectWidth": 0})
+    explorer.handlers["paint here"]("mousemove", 0, 0)
+    moved("mouseup", 500, 500)
+    (stroke,) = explorer.strokes
+    rows, columns = np.nonzero(np.asarray(stroke[0]))
+    assert rows.min() * 10 > 370 and columns.min() * 10 > 370
+    explorer.handlers["paint here"]("mousedown", 0, 0)
+    assert len(explorer.strokes) == 1
+
+
+def test_the_ring_goes_with_the_mouse_and_is_no_blob(detector, normal):
+    explorer = explore_paint(detector, normal)
+    before = seen(explorer, "paint here")
+    explorer.handlers["paint here"]("mousemove", 305, 205)
+    assert (explorer.controls["row"].value, explorer.controls["column"].value) == (20, 30) and not explorer.strokes
+    changed = np.abs(seen(explorer, "paint here") - before).max(axis=2) > 0
+    assert changed[150:260, 250:360].any() and not changed[200:210, 300:310].any()  # round the place, not on it
+    explorer.handlers["paint here"]("mousemove", 10_000, -5)
+    assert explorer.controls["row"].value == 0 and explorer.controls["column"].value == 63
+
+
+def test_the_border_can_be_watched_from_near(data, detector):
+    explorer = explore_features(detector, detector.features(data.test), data.labels)
+    shares = []
+    for view in ("all images", "the cloud of normal images"):
+        explorer.set(view=view)
+        picture = seen(explorer, "feature plane")
+        shares.append((np.abs(picture - [204, 227, 240]).max(axis=2) < 12).mean())
+    assert shares[1] > 0.2 and shares[1] > 2 * shares[0]
+    assert explorer.controls["count"].options == tuple(sorted(explorer.controls["count"].options))

@@ -85,39 +85,36 @@ def explore_noise_map(unet: UNet2DModel, images: Mapping[str, np.ndarray], seed:
 
 def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.ndarray) -> Explorer:
     """The feature plane and the Isolation Forest's border, by contamination and number of points (Fig. 1).
+    The view holds all images, or the calibration images' cloud from near, where the border can be watched.
 
     Args:
         detector: fitted; features: of the images to judge, `(N, 2)`; labels: `(N,)` bool, True for defective.
     """
     labels, learnt = np.asarray(labels, bool), detector.calibration_features_
     counts = [count for count in (5, 10, 20, 40, 80) if count < len(learnt)] + [len(learnt)]
-    both = np.concatenate([features, learnt])
-    low, high = both.min(axis=0), both.max(axis=0)
-    low, high = low - 0.08 * (high - low), high + 0.08 * (high - low)
-
-    def draw_points(axes):
-        for value, colour, marker, name in _KINDS:
-            axes.scatter(*features[labels == value].T, s=26, c=colour, marker=marker, label=name, alpha=0.8)
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="global norm", ylabel="local norm")
-        axes.legend(loc="lower right")
-
-    plane = Backdrop(draw_points, width=5.5, height=4)
-    grid = np.stack(np.meshgrid(np.linspace(low[0], high[0], 160), np.linspace(high[1], low[1], 110)),
-                    axis=-1)  # first row on top
+    views = {"all images": _view(features, labels, np.concatenate([features, learnt])),
+             "the cloud of normal images": _view(features, labels, learnt)}
 
     @lru_cache
     def forest_of(count):
         points = learnt[np.random.default_rng(0).permutation(len(learnt))[:count]]
-        forest = QuickIsolationForest(n_estimators=100, random_state=detector.random_state).fit(points)
-        return points, *(forest.score_samples(values) for values in (points, grid.reshape(-1, 2), features))
+        return points, QuickIsolationForest(n_estimators=100, random_state=detector.random_state).fit(points)
 
-    def draw(contamination, count):
-        points, own, everywhere, scores = forest_of(count)
+    @lru_cache
+    def scores_of(count, view):
+        points, forest = forest_of(count)
+        return [forest.score_samples(values)
+                for values in (points, views[view][1].reshape(-1, 2), features)]
+
+    def draw(contamination, count, view):
+        points, (plane, grid) = forest_of(count)[0], views[view]
+        own, everywhere, scores = scores_of(count, view)
         threshold = np.quantile(own, contamination)
         picture, pen = plane.copy()
         plane.tint(picture, (everywhere >= threshold).reshape(grid.shape[:2]), NORMAL)
         if count < 40:
-            dots(pen, plane.pixels(*points.T), ACCENT, 7, "black")
+            seen = plane.pixels(*points.T)
+            dots(pen, seen[(plane.inside(seen) == seen).all(axis=1)], ACCENT, 7, "black")
         called = scores < threshold
         alarms, found, good = int(called[~labels].sum()), int(called[labels].sum()), int((~labels).sum())
         text = (f"contamination {contamination:.2f}, learnt from {count} points. False alarms: {alarms} of "
@@ -127,5 +124,24 @@ def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.n
         return {"feature plane": picture}, text
 
     several = widgets.SelectionSlider(options=counts, value=counts[-1], **described("learnt from"))
-    controls = {"contamination": slider("contamination", 0.05, 0.01, 0.5, 0.01), "count": several}
+    near = widgets.ToggleButtons(options=list(views), **described("view") | {"layout": {"width": "48em"}})
+    controls = {"contamination": slider("contamination", 0.05, 0.01, 0.5, 0.01), "count": several,
+                "view": near}
     return Explorer("explore_features", SHADED, controls, draw)
+
+
+def _view(features: np.ndarray, labels: np.ndarray, held: np.ndarray) -> tuple[Backdrop, np.ndarray]:
+    """The part of the feature plane that holds some points, with a rim: a picture, and its places."""
+    low, high = held.min(axis=0), held.max(axis=0)
+    rim = 0.1 * np.maximum(high - low, 1e-6 + 1e-6 * np.abs(high))
+    low, high = low - rim, high + rim
+
+    def draw(axes):
+        for value, colour, marker, name in _KINDS:
+            axes.scatter(*features[labels == value].T, s=26, c=colour, marker=marker, label=name, alpha=0.8)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="global norm", ylabel="local norm")
+        axes.legend(loc="lower right")
+
+    grid = np.stack(np.meshgrid(np.linspace(low[0], high[0], 160), np.linspace(high[1], low[1], 110)),
+                    axis=-1)  # first row on top
+    return Backdrop(draw, width=7, height=5), grid

@@ -125,16 +125,19 @@ class PaintExplorer(Explorer):
 
     def _mouse(self, kind: str, x: float, y: float) -> None:
         """Mouse down begins a stroke, moving draws, mouse up ends it and has the detector look; in between it
-        looks when it has time.
+        looks when it has time. The ring goes along, with a button pressed or not.
         """
         factor = magnification(self._painting.image.shape, CANVAS)
-        place = (y / factor - 0.5, x / factor - 0.5)
-        if kind == "mousedown":
+        known = (x, y) != (0, 0)  # what a browser says while a picture reloads
+        if known and kind != "mouseleave":
+            self._point(round(y / factor - 0.5), round(x / factor - 0.5))
+        if kind == "mousedown" and known:
             self._begin()
         elif self._at is None:  # no stroke is open
+            self.redraw()
             return
-        if kind != "mouseleave":
-            self._reach(place)
+        if known and kind != "mouseleave":
+            self._reach((y / factor - 0.5, x / factor - 0.5))
         if kind in ("mouseup", "mouseleave"):
             self._at = None
         if self._seen:  # a click that moved nothing has been answered when the button went down
@@ -143,6 +146,14 @@ class PaintExplorer(Explorer):
             self._look()
         else:
             self.redraw()
+
+    def _point(self, row: int, column: int) -> None:
+        """Move the ring, and the sliders with it, without drawing yet."""
+        self._quiet = True
+        height, width = self._painting.image.shape[:2]
+        self.controls["row"].value, self.controls["column"].value = np.clip(
+            (row, column), 0, (height - 1, width - 1)).tolist()
+        self._quiet = False
 
     def _look(self) -> None:
         """Have the detector look, then leave time for the mouse: of a long stroke's events, most only
@@ -183,12 +194,19 @@ class PaintExplorer(Explorer):
             self._open_image(image)
         factor = magnification(self._painting.image.shape, CANVAS)
         canvas = enlarged(self._painting.result(), CANVAS)
-        x, y, radius = (column + 0.5) * factor, (row + 0.5) * factor, max(size, 2) * factor / 2
-        for colour, reach in (("white", radius + 2),
-                              (ACCENT, radius)):  # the brush, for those who paint with the sliders
-            ImageDraw.Draw(canvas).ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour,
-                                           width=2)
+        _draw_brush(ImageDraw.Draw(canvas), (column + 0.5) * factor, (row + 0.5) * factor,
+                    max(size, 2) * factor / 2)
         return {"paint here": canvas, **self._found}, self._words
+
+
+def _draw_brush(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float) -> None:
+    """Draw where the brush is: four pieces of a ring with ticks, as in a viewfinder; no defect looks so."""
+    for colour, width in (("white", 6), (ACCENT, 2)):
+        for corner in (45, 135, 225, 315):
+            pen.arc((x - radius, y - radius, x + radius, y + radius), corner - 32, corner + 32, colour, width)
+            tick = np.array([np.cos(np.radians(corner)), np.sin(np.radians(corner))])
+            start, end = ((x, y) + tick * reach for reach in (radius, radius + 14))
+            pen.line((*start, *end), colour, width)
 
 
 def explore_paint(detector: RadarDetector, images: Mapping[str, np.ndarray]) -> PaintExplorer:
@@ -196,6 +214,7 @@ def explore_paint(detector: RadarDetector, images: Mapping[str, np.ndarray]) -> 
     (paper Fig. 1).
 
     With the keyboard: sliders for row and column move the brush, the button *dab* touches the image with it.
+    The ring of four pieces shows the brush: where the mouse is, or where the sliders say.
 
     Args:
         detector: fitted; images: name to normal image.

@@ -1,5 +1,4 @@
-"""What the explorers are made of: quick pictures, axes that are drawn once, controls that redraw, a still
-where no kernel runs.
+"""What explorers are made of: quick pictures, axes drawn once, controls that redraw, stills for pages.
 
 matplotlib needs a tenth of a second and more for a figure, too long for a slider. So a figure's axes are
 drawn once (`Backdrop`); what moves is drawn on a copy of that picture, in a millisecond.
@@ -36,9 +35,7 @@ def png(picture: PIL.Image.Image) -> bytes:
 
 
 def enlarged(pixels: np.ndarray, side: int = SIDE) -> PIL.Image.Image:
-    """`(H, W)` or `(H, W, 3)`, uint8 or float in [0, 1], as an RGB picture of about `side` pixels; whole
-    pixels, nothing smoothed.
-    """
+    """`(H, W)` or `(H, W, 3)`, uint8 or float in [0, 1], as an RGB picture of about `side` pixels."""
     pixels = as_uint8(pixels)
     picture, factor = PIL.Image.fromarray(pixels).convert("RGB"), magnification(pixels.shape, side)
     return picture.resize((picture.width * factor, picture.height * factor), PIL.Image.Resampling.NEAREST)
@@ -92,18 +89,15 @@ class Backdrop:
 
     def bars(self, pen: ImageDraw.ImageDraw, edges: np.ndarray, heights: np.ndarray) -> None:
         """Draw a histogram, its bars `(N,)` between edges `(N + 1,)`, cut off where it leaves the axes."""
-        lefts, tops = self.inside(self.pixels(edges[:-1],
-                                              np.maximum(heights,
-                                                         1e-9))).T  # a logarithmic axis knows no zero
-        rights = self.inside(self.pixels(edges[1:], np.maximum(heights, 1e-9)))[:, 0]
+        heights = np.maximum(heights, 1e-9)  # a logarithmic axis knows no zero
+        lefts, tops = self.inside(self.pixels(edges[:-1], heights)).T
+        rights = self.inside(self.pixels(edges[1:], heights))[:, 0]
         for left, top, right in zip(lefts, tops, rights, strict=True):
             if top < self.box[3]:
                 pen.rectangle((left, top, right, self.box[3]), NORMAL + "90")
 
     def tint(self, picture: PIL.Image.Image, region: np.ndarray, colour: str) -> None:
-        """Shade a region of the axes, given as bool `(rows, columns)` with the top row first, behind what is
-        drawn already.
-        """
+        """Shade a region of the axes, bool `(rows, columns)` with the top row first, behind what is drawn."""
         size = (self.box[2] - self.box[0], self.box[3] - self.box[1])
         light = PIL.Image.blend(PIL.Image.new("RGB", size, "white"), PIL.Image.new("RGB", size, colour), 0.2)
         picture.paste(ImageChops.multiply(picture.crop(self.box), light), self.box[:2],
@@ -127,8 +121,8 @@ def cross(pen: ImageDraw.ImageDraw, x: float, y: float, colour: str, arm: int = 
 def slider(label: str, value: int | float, low: int | float, high: int | float,
            step: int | float = 1) -> widgets.Widget:
     """A slider for whole numbers or fractions, with room for its label."""
-    kind = widgets.IntSlider if all(isinstance(number, int)
-                                    for number in (value, low, high, step)) else widgets.FloatSlider
+    whole = all(isinstance(number, int) for number in (value, low, high, step))
+    kind = widgets.IntSlider if whole else widgets.FloatSlider
     return kind(value, min=low, max=high, step=step, **described(label))
 
 
@@ -167,7 +161,7 @@ class Explorer(widgets.VBox):
                  draw: Callable[..., tuple[dict[str, PIL.Image.Image], str]],
                  extra: Sequence[widgets.Widget] = ()):
         self.name, self.what, self.controls = name, alt, controls
-        self.handlers, self._draw, self._quiet, self._pictures = {}, draw, False, {}
+        self.handlers, self.hears, self._draw, self._quiet, self._pictures = {}, {}, draw, False, {}
         pictures, text = self._current()
         self.pictures = {title: Picture(layout={"width": "100%", "height": "auto", "margin": "0"})
                          for title in pictures}
@@ -202,9 +196,17 @@ class Explorer(widgets.VBox):
         25 a second of a kind.
         """
         event = Event(source=self.pictures[title], watched_events=list(kinds), prevent_default_action=True,
-                      wait=40,
-                      throttle_or_debounce="throttle")
-        event.on_dom_event(lambda message: handle(message["type"], message["dataX"], message["dataY"]))
+                      wait=40, throttle_or_debounce="throttle")
+
+        def heard(message: dict) -> None:
+            # The browser's dataX and dataY are 0 while a picture reloads; the place in the box is not.
+            width = message.get("boundingRectWidth")
+            if width:
+                factor = self._pictures[title].width / width
+                handle(message["type"], message["relativeX"] * factor, message["relativeY"] * factor)
+
+        event.on_dom_event(heard)
+        self.hears[title] = heard
         self.handlers[title] = handle
 
     def keep_still(self) -> None:
@@ -225,9 +227,8 @@ class Explorer(widgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         bundle = super()._repr_mimebundle_(**kwargs)
-        return (bundle
-                | {"text/plain": f"Explorer: {self.alt}", "image/png": base64.b64encode(self.still).decode()},
-                {"image/png": {"alt": self.alt, "name": self.name}})
+        still = {"text/plain": f"Explorer: {self.alt}", "image/png": base64.b64encode(self.still).decode()}
+        return bundle | still, {"image/png": {"alt": self.alt, "name": self.name}}
 
 
 def side_by_side(pictures: dict[str, PIL.Image.Image], gap: int = 14) -> PIL.Image.Image:
