@@ -4,6 +4,7 @@ A profile is how much is done: smoke for CI, cpu for a laptop, gpu for the paper
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -66,6 +67,9 @@ class Kit:
                              "or a folder's path")
         if type(seed) is not int or not 0 <= seed < 2**31:
             raise InputError(f"seed={seed!r}: give a whole number from 0 to {2**31 - 1}")
+        if profile == "gpu" and process_device().type == "cpu":
+            print('profile="gpu": no GPU found; a CPU needs many hours for this, and minutes for profile="cpu".',
+                  file=sys.stderr, flush=True)
         self.profile, self.seed = profile, seed
         self.training = replace(PROFILES[profile].training, seed=seed)
         self.data: Dataset = load_dataset(
