@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_trust import looks_like_code
+from pickles import looks_like_code
 
 from radar_nb.__main__ import main
 from radar_nb.storage.places import NOTEBOOKS

@@ -6,12 +6,12 @@ import os
 import pickle
 import resource
 import shutil
-import zipfile
 
 import numpy as np
 import pytest
 import torch
 from conftest import SMALL, tiny_images
+from pickles import looks_like_code
 from safetensors.torch import load_file, save_file
 
 from radar_nb.__main__ import main
@@ -157,14 +157,6 @@ def test_gigantic_layers_take_no_memory(tmp_path, saved):
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-
-
-def looks_like_code(path):
-    """A pickle, also inside a zip as torch and joblib write it, or a NumPy file that may hold one."""
-    content = path.read_bytes()
-    if content.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x93NUMPY")):
-        return True
-    return zipfile.is_zipfile(path)
 
 
 def test_this_test_would_see_a_pickle(tmp_path):
