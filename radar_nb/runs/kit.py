@@ -68,7 +68,7 @@ class Kit:
         if type(seed) is not int or not 0 <= seed < 2**31:
             raise InputError(f"seed={seed!r}: give a whole number from 0 to {2**31 - 1}")
         if profile == "gpu" and process_device().type == "cpu":
-            print('profile="gpu": no GPU found; a CPU needs many hours for this, and minutes for profile="cpu".',
+            print('profile="gpu": no GPU found; this takes many hours. profile="cpu" takes minutes.',
                   file=sys.stderr, flush=True)
         self.profile, self.seed = profile, seed
         self.training = replace(PROFILES[profile].training, seed=seed)

@@ -5,28 +5,27 @@ from radar_nb.teaching.exercises.kinds import Choice, Code, Exercise, Number
 EXERCISES: tuple[Exercise, ...] = (
     Code(
         "05.1",
-        hints=("Bring to mean 0 and deviation 1, then the mean of the fourth "
-               "power.", "A Gaussian gives 3; excess kurtosis takes that off."),
+        hints=("Bring x to mean 0 and standard deviation 1, then take the mean of the fourth powers.",
+               "A Gaussian gives 3; excess kurtosis takes that off."),
         worked="def excess_kurtosis(x):\n    z = (x - x.mean()) / x.std()\n    return (z**4).mean() - 3",
         why="0 for a Gaussian, positive where rare values are far out, as at a defect",
         right=lambda x: (((x - x.mean()) / x.std()) ** 4).mean() - 3,
         draw=lambda rng: (rng.standard_t(4, 300) * 2 + 1,),
         mistakes={
-            "that is the kurtosis; excess is what is above a Gaussian's "
-            "3": lambda x: (((x - x.mean()) / x.std()) ** 4).mean(),
-            "divide by the deviation, not by the "
-            "variance": lambda x: (((x - x.mean()) / x.var()) ** 4).mean() - 3,
+            "that is the kurtosis; the excess is what is above the 3 of a Gaussian":
+                lambda x: (((x - x.mean()) / x.std()) ** 4).mean(),
+            "divide by the standard deviation, not by the variance":
+                lambda x: (((x - x.mean()) / x.var()) ** 4).mean() - 3,
             "take the mean off first": lambda x: ((x / x.std()) ** 4).mean() - 3,
-            "divide by the deviation first": lambda x: ((x - x.mean()) ** 4).mean() - 3,
+            "divide by the standard deviation first": lambda x: ((x - x.mean()) ** 4).mean() - 3,
             "that is the skewness, the third power": lambda x: (((x - x.mean()) / x.std()) ** 3).mean()}),
     Number(
         "05.2",
-        hints=("Mix the second powers and the fourth powers: 0.9 of one and 0.1 of the other.",
+        hints=("Take the mean of the squares and of the fourth powers: 0.9 of one part, 0.1 of the other.",
                "Variance 0.9 * 1 + 0.1 * 9 = 1.8. Fourth power 3 * (0.9 * 1 + 0.1 * 81) = 27. Divide by the "
                "variance squared, take 3 off."),
         worked="27 / 1.8**2 - 3 = 5.33",
-        why="two bells of different width make no bell: a defect shows in the tails although it covers a "
-            "tenth of the pixels",
+        why="two bells of different width make no bell: a defect on a tenth of the pixels shows in the tails",
         right=27 / 1.8**2 - 3,
         tolerance=0.02,
         mistakes={27 / 1.8**2: "that is the kurtosis; take a Gaussian's 3 off",
@@ -36,10 +35,10 @@ EXERCISES: tuple[Exercise, ...] = (
     Choice(
         "05.3",
         hints=("The mean and the spread were taken off before drawing: only the shape is left.",
-               "At the right end the values lie above the line: are they farther out or less far out than a "
-               "Gaussian's?"),
-        worked="a: the rarest values are farther out than a Gaussian of the same spread would have them. "
-               "Heavy tails.",
+               "At the right end the points lie above the line: are these values farther out than a "
+               "Gaussian's, or less far?"),
+        worked="a: the rarest values are farther out than those of a Gaussian with the same spread: "
+               "heavy tails.",
         why="a Q-Q plot shows at a glance which part of a distribution is not Gaussian; a histogram hides "
             "the tails",
         right="a",
@@ -49,11 +48,11 @@ EXERCISES: tuple[Exercise, ...] = (
     Choice(
         "05.4",
         hints=("residual = predicted - added.", "A perfect network predicts just what was added."),
-        worked="d: zero everywhere. All that a residual map shows is the network's imperfection.",
-        why="on normal surface the imperfection is small; on a defect the network has never been taught, so "
-            "it is large",
+        worked="d: zero everywhere. A residual map shows nothing but the errors of the network.",
+        why="so the residual shows where the network errs. At t = 1 it errs everywhere, because so little "
+            "noise can hardly be seen; at t = 200 it errs most on a defect, which it was never shown",
         right="d",
         mistakes={"a": "that is the reading called predicted: the added noise has not been taken off",
                   "b": "the image never enters: both terms are noise",
-                  "c": "a perfect network knows the noise in front of any normal image, so nothing is left"}),
+                  "c": "a perfect network tells the noise from any normal surface, so nothing is left"}),
 )

@@ -1,4 +1,4 @@
-"""Exercises of notebook 06: sobel features."""
+"""Exercises of notebook 06: Sobel features."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -33,8 +33,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "map": lambda x, y: np.sqrt((x**2 + y**2).sum())}),
     Code(
         "06.2",
-        hints=("What makes the feature "
-               "local?", "A mean over all windows sees the whole map; the worst window alone is asked for."),
+        hints=("What makes the feature local?",
+               "A mean over all windows looks at the whole map; only the worst window is asked for."),
         worked="def mended(sobel, window):\n    windows = np.lib.stride_tricks.sliding_window_view(sobel, "
                "(window, window))\n"
                "    return np.sqrt((windows**2).sum(axis=(-2, -1))).max() / window",
@@ -51,10 +51,11 @@ EXERCISES: tuple[Exercise, ...] = (
             "those are all windows; one number is asked for": _windows}),
     Number(
         "06.3",
-        hints=("Add up the squares: 16,384 - 64 pixels of 1 and 64 pixels of "
-               "10.", "np.sqrt((16320 * 1 + 64 * 100) / 16384), and compare with 1."),
+        hints=("Add up the squares: 16,384 - 64 pixels of 1 and 64 pixels of 10.",
+               "np.sqrt((16320 * 1 + 64 * 100) / 16384), and compare with 1."),
         worked="np.sqrt((16320 + 6400) / 16384) = 1.178, so 17.8 % more",
-        why="in a window of 8 pixels the same defect rises tenfold: small defects live in the local norm",
+        why="a window of 8 x 8 pixels on the defect rises tenfold, the paper's window of 20 x 20 fourfold: a "
+            "small defect shows in the local norm",
         right=100 * (np.sqrt((16320 + 6400) / 16384) - 1),
         tolerance=0.02,
         mistakes={100 * ((16320 + 6400) / 16384 - 1): "the square root is missing",
@@ -65,8 +66,8 @@ EXERCISES: tuple[Exercise, ...] = (
                                                          "how much does it rise?"}),
     Choice(
         "06.4",
-        hints=("Sobel is made of differences: what becomes of a difference when both values "
-               "double?", "The forest still remembers the old cloud."),
+        hints=("Blur and Sobel are sums and differences: what becomes of them when all values double?",
+               "The forest still has the old cloud of normal images."),
         worked="b: both norms double, the point leaves the cloud of normal images, and the image is called "
                "anomalous although nothing is broken.",
         why="a change of camera gain needs a new calibration",

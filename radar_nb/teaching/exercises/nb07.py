@@ -40,8 +40,8 @@ EXERCISES: tuple[Exercise, ...] = (
         draw=lambda rng: (rng.uniform(0.01, 0.3), rng.uniform(0.01, 0.5), rng.uniform(1, 5),
                           rng.uniform(50, 900), rng.uniform(0.01, 0.2)),
         mistakes={
-            "weigh both kinds by how often they come: most images are "
-            "normal": lambda a, m, pa, pm, d: a * pa + m * pm,
+            "weigh both kinds by their share: most images are normal":
+                lambda a, m, pa, pm, d: a * pa + m * pm,
             "false alarms come from normal images only: weigh them by 1 - "
             "defective": lambda a, m, pa, pm, d: a * pa + d * m * pm,
             "the shares have changed places": lambda a, m, pa, pm, d: d * a * pa + (1 - d) * m * pm,
@@ -66,6 +66,6 @@ EXERCISES: tuple[Exercise, ...] = (
             "image",
         right="c",
         mistakes={"a": "the forest measures no distance: that would be the Mahalanobis distance on the right",
-                  "b": "higher, yes, up to the edge of the cloud; both points lie beyond it",
-                  "d": "the score never falls on the way out"}),
+                  "b": "up to the edge of the cloud it rises; both points lie beyond it",
+                  "d": "no cut falls between the two, so nothing can tell the second from the first"}),
 )

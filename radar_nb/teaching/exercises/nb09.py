@@ -21,7 +21,7 @@ def _published(rng):
 EXERCISES: tuple[Exercise, ...] = (
     Code(
         "09.1",
-        hints=("Cut the same share off each end; 5 % in all.", "np.quantile, at 0.025 and 0.975."),
+        hints=("Cut the same share off each end, 5 % in all.", "np.quantile at 0.025 and 0.975."),
         worked="def interval(values):\n    return np.quantile(values, [0.025, 0.975])",
         why="it says how far another set of test images could have moved the number",
         right=lambda v: np.quantile(v, [0.025, 0.975]),
@@ -30,8 +30,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "that leaves 90 %: cut 5 % off in all, not off each end": lambda v: np.quantile(v, [0.05, 0.95]),
             "those are the extremes; they grow with the number of "
             "draws": lambda v: np.array([v.min(), v.max()]),
-            "that takes the draws for Gaussian; quantiles need no such "
-            "belief": lambda v: v.mean() + np.array([-1.96, 1.96]) * v.std(),
+            "that assumes that the draws are Gaussian; quantiles need no such assumption":
+                lambda v: v.mean() + np.array([-1.96, 1.96]) * v.std(),
             "those are the values just below; without method, np.quantile goes between two of them":
                 lambda v: np.quantile(v, [0.025, 0.975], method="lower"),
             "those are the values just above; without method, np.quantile goes between two of them":
@@ -41,9 +41,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "np.quantile counts to 1, np.percentile to 100": lambda v: np.percentile(v, [0.025, 0.975])}),
     Code(
         "09.2",
-        hints=("The same seed made both scores of a pair: what is common to "
-               "them?", "First the differences, seed by seed; then std(ddof=1) over the root of their "
-                        "number."),
+        hints=("Both scores of a pair have the same random seed: what do they have in common?",
+               "First the differences, seed by seed; then std(ddof=1) over the root of their number."),
         worked="def mended(a, b):\n    d = a - b\n    return d.std(ddof=1) / np.sqrt(len(d))",
         why="what is hard for both cancels out: pairs need fewer seeds",
         right=lambda a, b: (a - b).std(ddof=1) / np.sqrt(len(a)),
@@ -58,8 +57,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "that is the variance; take the root": lambda a, b: (a - b).var(ddof=1) / len(a)}),
     Number(
         "09.3",
-        hints=("Recall is 1. Precision is the share of defective "
-               "images.", "p = 100 / 160; F1 = 2 p / (1 + p)"),
+        hints=("Recall is 1. Precision is the share of defective images.",
+               "p = 100 / 160; F1 = 2 p / (1 + p)"),
         worked="p = 100 / 160 = 0.625; 2 * 0.625 / 1.625 = 0.769",
         why="an F1 means little without the share of defective images beside it; its AUROC is 0.5",
         right=2 * 0.625 / 1.625,
@@ -69,15 +68,14 @@ EXERCISES: tuple[Exercise, ...] = (
                   0.8125: "that is the plain mean of precision and recall; F1 is the harmonic one"}),
     Choice(
         "09.4",
-        hints=("Does the interval hold "
-               "zero?", "Zero is one of the differences that these images allow; so are many others."),
-        worked="b: these images cannot tell which is better. That is not the same as equal.",
-        why="an interval that holds zero is a statement about how little was measured, not about the methods",
+        hints=("Is zero in the interval?",
+               "Zero is one of the differences that fit these images; so are many others."),
+        worked="b: these images cannot tell which is better. They may differ or not.",
+        why="an interval with zero in it says how little was measured; that is not the same as equal",
         right="b",
         mistakes={"a": "+0.2 is the middle, and another set of images could well have given -2",
                   "c": "equal would need a narrow interval around zero; this one allows 2.7 points",
-                  "d": "the interval is 5 points wide; one point outside would not matter, but zero is "
-                       "inside"}),
+                  "d": "it means something: a difference of more than 2.7 points does not fit these images"}),
     Code(
         "09.5",
         hints=("Go back to counts: recall gives the images found, precision then all that were called.",
@@ -95,7 +93,7 @@ EXERCISES: tuple[Exercise, ...] = (
                 lambda p, r, P, N: r * P * (1 / p - 1),
             "divide by the normal images alone, not by all": lambda p, r, P, N: r * P * (1 / p - 1) / (P + N),
             "divide by the normal images, not by the defective ones": lambda p, r, P, N: r * (1 / p - 1),
-            "that is the share of normal images that were left in peace; take it from 1":
+            "that is the share of normal images without an alarm; take it from 1":
                 lambda p, r, P, N: 1 - r * P * (1 / p - 1) / N}),
     Choice(
         "09.6",
