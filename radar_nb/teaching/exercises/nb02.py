@@ -15,22 +15,21 @@ EXERCISES: tuple[Exercise, ...] = (
         "02.1",
         hints=("Guess x0 first, then go forward to the earlier timestep with the same noise.",
                "x0 = (x_t - sqrt(1 - a_t) eps) / sqrt(a_t); then the forward step with a_before."),
-        worked="def ddim_step(x_t, eps, a_t, a_before):\n    x0 = (x_t - np.sqrt(1 - a_t) * eps) / "
-               "np.sqrt(a_t)\n"
+        worked="def ddim_step(x_t, eps, a_t, a_before):\n    x0 = (x_t - np.sqrt(1 - a_t) * eps) "
+               "/ np.sqrt(a_t)\n"
                "    return np.sqrt(a_before) * x0 + np.sqrt(1 - a_before) * eps",
         why="no new noise is drawn, so the steps may be large",
         right=lambda x, e, a, b: np.sqrt(b) * (x - np.sqrt(1 - a) * e) / np.sqrt(a) + np.sqrt(1 - b) * e,
         draw=lambda rng: _two_vectors(rng, 2),
         mistakes={
-            "that is the guess of x0 itself: go on to the earlier "
-            "timestep": lambda x, e, a, b: (x - np.sqrt(1 - a) * e) / np.sqrt(a),
-            "the noise of the earlier timestep is "
-            "missing": lambda x, e, a, b: np.sqrt(b) * (x - np.sqrt(1 - a) * e) / np.sqrt(a),
+            "that is the guess of x0 itself: go on to the earlier timestep":
+                lambda x, e, a, b: (x - np.sqrt(1 - a) * e) / np.sqrt(a),
+            "the noise of the earlier timestep is missing":
+                lambda x, e, a, b: np.sqrt(b) * (x - np.sqrt(1 - a) * e) / np.sqrt(a),
             "the noise goes back with the share of the earlier timestep, not of t":
                 lambda x, e, a, b: np.sqrt(b) * (x - np.sqrt(1 - a) * e) / np.sqrt(a) + np.sqrt(1 - a) * e,
-            "a_t and a_before have changed "
-            "places": lambda x, e, b,
-            a: np.sqrt(b) * (x - np.sqrt(1 - a) * e) / np.sqrt(a) + np.sqrt(1 - b) * e}),
+            "a_t and a_before have changed places":
+                lambda x, e, b, a: np.sqrt(b) * (x - np.sqrt(1 - a) * e) / np.sqrt(a) + np.sqrt(1 - b) * e}),
     Number(
         "02.2",
         hints=("Each step is one call.", "How many times does 12 fit into 100?"),

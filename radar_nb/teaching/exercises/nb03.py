@@ -13,8 +13,8 @@ def _softmax(x, axis=-1):
 EXERCISES: tuple[Exercise, ...] = (
     Code(
         "03.1",
-        hints=("exp, then divide by the sum over the last "
-               "axis.", "Take the largest of each row off first, with keepdims=True."),
+        hints=("exp, then divide by the sum over the last axis.",
+               "Take the largest of each row off first, with keepdims=True."),
         worked="def my_softmax(x):\n    w = np.exp(x - x.max(axis=-1, keepdims=True))\n    return w / "
                "w.sum(axis=-1, keepdims=True)",
         why="the weights of a row add to 1, and taking the maximum off changes nothing but keeps exp from "
@@ -22,13 +22,13 @@ EXERCISES: tuple[Exercise, ...] = (
         right=_softmax,
         draw=lambda rng: (rng.normal(size=(4, 5)) * rng.choice([1, 3]) + rng.uniform(800, 1200),),
         mistakes={
-            "the sum must be over each row alone: axis=-1, "
-            "keepdims=True": lambda x: np.exp(x - x.max()) / np.exp(x - x.max()).sum(),
+            "the sum must be over each row alone: axis=-1, keepdims=True":
+                lambda x: np.exp(x - x.max()) / np.exp(x - x.max()).sum(),
             "you summed over the wrong axis": lambda x: _softmax(x, 0),
-            "nothing was divided: the weights of a row must add to "
-            "1": lambda x: np.exp(x - x.max(axis=-1, keepdims=True)),
-            "large numbers overflow: make them smaller before "
-            "exp": lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)}),
+            "nothing was divided: the weights of a row must add to 1":
+                lambda x: np.exp(x - x.max(axis=-1, keepdims=True)),
+            "large numbers overflow: make them smaller before exp":
+                lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)}),
     Code(
         "03.2",
         hints=("Compare each line with the formula of section 1. There are two bugs.",
@@ -41,18 +41,18 @@ EXERCISES: tuple[Exercise, ...] = (
         draw=lambda rng: tuple(2 * rng.normal(size=(6, 4)) for _ in range(3)),
         mistakes={
             "that is the code as it was": lambda q, k, v: _softmax(q @ k.T / q.shape[-1], 0) @ v,
-            "the scores are not divided at all: softmax becomes a hard "
-            "choice": lambda q, k, v: _softmax(q @ k.T) @ v,
-            "one bug is left: divide by the square root of d, not by "
-            "d": lambda q, k, v: _softmax(q @ k.T / q.shape[-1]) @ v,
-            "one bug is left: softmax goes over the "
-            "keys": lambda q, k, v: _softmax(q @ k.T / np.sqrt(q.shape[-1]), 0) @ v,
-            "those are the weights; multiply the values with "
-            "them": lambda q, k, v: _softmax(q @ k.T / np.sqrt(q.shape[-1]))}),
+            "the scores are not divided at all: softmax becomes a hard choice":
+                lambda q, k, v: _softmax(q @ k.T) @ v,
+            "one bug is left: divide by the square root of d, not by d":
+                lambda q, k, v: _softmax(q @ k.T / q.shape[-1]) @ v,
+            "one bug is left: softmax goes over the keys":
+                lambda q, k, v: _softmax(q @ k.T / np.sqrt(q.shape[-1]), 0) @ v,
+            "those are the weights; multiply the values with them":
+                lambda q, k, v: _softmax(q @ k.T / np.sqrt(q.shape[-1]))}),
     Number(
         "03.3",
-        hints=("Each output channel has a table of 3 x 3 weights for each input channel, and one "
-               "bias.", "64 x (32 x 9 + 1)"),
+        hints=("Each output channel has a table of 3 x 3 weights for each input channel, and one bias.",
+               "64 x (32 x 9 + 1)"),
         worked="64 * (32 * 9 + 1) = 18,496",
         why="weights grow with the product of the widths: halving both quarters the network",
         right=18_496,
@@ -62,8 +62,8 @@ EXERCISES: tuple[Exercise, ...] = (
                   18_464: "one bias for each output channel: 64 of them"}),
     Number(
         "03.4",
-        hints=("How many times more places? Each place is compared with "
-               "each.", "Four times the places, squared."),
+        hints=("How many times more places? Each place is compared with each.",
+               "Four times the places, squared."),
         worked="4 times the places, so 4 * 4 = 16 times the pairs",
         why="this is why attention sits at the bottom, where places are few",
         right=16,

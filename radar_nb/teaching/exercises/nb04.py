@@ -12,8 +12,8 @@ def _two_maps(rng):
 EXERCISES: tuple[Exercise, ...] = (
     Code(
         "04.1",
-        hints=("What happens to a mistake of +1 at one pixel and -1 at "
-               "another?", "Square first, then take the mean."),
+        hints=("What happens to a mistake of +1 at one pixel and -1 at another?",
+               "Square first, then take the mean."),
         worked="def mended(eps, predicted):\n    return ((eps - predicted) ** 2).mean()",
         why="the buggy loss is 0 for any answer that is right on average, so the network would learn next "
             "to nothing",
@@ -28,8 +28,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "you took the mean over one axis only": lambda e, p: np.square(e - p).mean(axis=0)}),
     Code(
         "04.2",
-        hints=("Mostly the old average, a little of the new "
-               "weights.", "decay is the share of the old, the rest is the share of the new."),
+        hints=("Mostly the old average, a little of the new weights.",
+               "decay is the share of the old, the rest is the share of the new."),
         worked="def ema(average, weights, decay):\n    return decay * average + (1 - decay) * weights",
         why="averaged weights rattle less than the last ones, so the average is what is kept",
         right=lambda a, w, d: d * a + (1 - d) * w,
@@ -52,8 +52,8 @@ EXERCISES: tuple[Exercise, ...] = (
                              "them"}),
     Choice(
         "04.4",
-        hints=("Where is the added noise hard to tell from the surface's own "
-               "grain?", "With much noise, nearly all of the picture is the answer."),
+        hints=("Where is the added noise hard to tell from the surface's own grain?",
+               "With much noise, nearly all of the picture is the answer."),
         worked="a: weak noise looks just like the surface's own grain. At large t nearly all of x_t is "
                "noise, and there is little left to get wrong.",
         why="it is also why the loss jumps from step to step: each batch draws its own timesteps",

@@ -26,11 +26,11 @@ EXERCISES: tuple[Exercise, ...] = (
         mistakes={
             "the square root is missing": lambda x, y: x**2 + y**2,
             "slopes of opposite sign cancel: square them first": lambda x, y: x + y,
-            "that depends on the direction of the edge: use squares and a "
-            "root": lambda x, y: np.abs(x) + np.abs(y),
+            "that depends on the direction of the edge: use squares and a root":
+                lambda x, y: np.abs(x) + np.abs(y),
             "that is one direction only": lambda x, y: np.abs(x),
-            "one number for each pixel is asked for, not one for the whole "
-            "map": lambda x, y: np.sqrt((x**2 + y**2).sum())}),
+            "one number for each pixel is asked for, not one for the whole map":
+                lambda x, y: np.sqrt((x**2 + y**2).sum())}),
     Code(
         "06.2",
         hints=("What makes the feature local?",
@@ -46,8 +46,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "the square root was lost": lambda s, w: np.square(_windows(s, w)).max() * w,
             "that is the largest pixel; sum over a window first": lambda s, w: np.abs(s).max(),
             "you forgot to divide by the window's side": lambda s, w: _windows(s, w).max() * w,
-            "the windows overlap: move by one pixel, not by a "
-            "window": lambda s, w: _windows(s, w)[::w, ::w].max(),
+            "the windows overlap: move by one pixel, not by a window":
+                lambda s, w: _windows(s, w)[::w, ::w].max(),
             "those are all windows; one number is asked for": _windows}),
     Number(
         "06.3",

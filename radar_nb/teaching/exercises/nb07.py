@@ -9,16 +9,16 @@ _BETWEEN = {"lower": "the value below", "higher": "the value above", "nearest": 
 EXERCISES: tuple[Exercise, ...] = (
     Code(
         "07.1",
-        hints=("Are anomalous images those with low or those with high scores "
-               "here?", "Low is anomalous, so the threshold is the low quantile."),
+        hints=("Are anomalous images those with low or those with high scores here?",
+               "Low is anomalous, so the threshold is the low quantile."),
         worked="def mended(scores, contamination):\n    return np.quantile(scores, contamination)",
         why="normal images alone set it; no defect is needed",
         right=lambda s, c: np.quantile(s, c),
         draw=lambda rng: (rng.normal(-0.5, 0.1, 40), rng.uniform(0.02, 0.3)),
         repeats=60,  # the neighbours of a quantile are often the same one
         mistakes={
-            "that is the code as it was: nearly all normal images would be called "
-            "anomalous": lambda s, c: np.quantile(s, 1 - c),
+            "that is the code as it was: nearly all normal images would be called anomalous":
+                lambda s, c: np.quantile(s, 1 - c),
             "that lets no normal image be called anomalous, whatever the contamination": lambda s, c: s.min(),
             "np.percentile counts to 100": lambda s, c: np.percentile(s, c),
             "counting off that many of the sorted scores comes close; np.quantile goes between two of them":
@@ -26,8 +26,8 @@ EXERCISES: tuple[Exercise, ...] = (
             **{f"that is {place}; leave method out, and np.quantile goes between two of them":
                    lambda s, c, method=method: np.quantile(s, c, method=method)
                for method, place in _BETWEEN.items()},
-            "the contamination is a share of images, not of the "
-            "range": lambda s, c: s.min() + c * (s.max() - s.min())}),
+            "the contamination is a share of images, not of the range":
+                lambda s, c: s.min() + c * (s.max() - s.min())}),
     Code(
         "07.2",
         hints=("Two kinds of images, each with its own share, rate and price.",
@@ -42,8 +42,8 @@ EXERCISES: tuple[Exercise, ...] = (
         mistakes={
             "weigh both kinds by their share: most images are normal":
                 lambda a, m, pa, pm, d: a * pa + m * pm,
-            "false alarms come from normal images only: weigh them by 1 - "
-            "defective": lambda a, m, pa, pm, d: a * pa + d * m * pm,
+            "false alarms come from normal images only: weigh them by 1 - defective":
+                lambda a, m, pa, pm, d: a * pa + d * m * pm,
             "the shares have changed places": lambda a, m, pa, pm, d: d * a * pa + (1 - d) * m * pm,
             "the prices have changed places": lambda a, m, pa, pm, d: (1 - d) * a * pm + d * m * pa,
             "the missed defects are missing": lambda a, m, pa, pm, d: (1 - d) * a * pa}),

@@ -20,18 +20,18 @@ EXERCISES: tuple[Exercise, ...] = (
         right=lambda a, b: (a & b).sum() / (a | b).sum(),
         draw=_masks,
         mistakes={
-            "that is Dice: for IoU the union is below the "
-            "line": lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum()),
-            "a.sum() + b.sum() counts the common pixels twice: use the "
-            "union": lambda a, b: (a & b).sum() / (a.sum() + b.sum()),
+            "that is Dice: for IoU the union is below the line":
+                lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum()),
+            "a.sum() + b.sum() counts the common pixels twice: use the union":
+                lambda a, b: (a & b).sum() / (a.sum() + b.sum()),
             "that is the accuracy of pixels, high even for an empty mask": lambda a, b: (a == b).mean(),
-            "that is the recall: what was found too much counts as "
-            "well": lambda a, b: (a & b).sum() / a.sum(),
+            "that is the recall: what was found too much counts as well":
+                lambda a, b: (a & b).sum() / a.sum(),
             "that is the share of all pixels; divide by the union": lambda a, b: (a & b).mean()}),
     Number(
         "08.2",
-        hints=("Call the union 1. Then the overlap is 0.5. What do both sizes add "
-               "to?", "Sizes add to union plus overlap, 1.5; Dice is twice the overlap over that."),
+        hints=("Call the union 1. Then the overlap is 0.5. What do both sizes add to?",
+               "Sizes add to union plus overlap, 1.5; Dice is twice the overlap over that."),
         worked="2 * 0.5 / 1.5 = 0.667",
         why="the two rank masks alike, but their numbers differ: never compare one paper's Dice with "
             "another's IoU",
@@ -42,8 +42,8 @@ EXERCISES: tuple[Exercise, ...] = (
                   1 / 3: "twice the overlap is above the line"}),
     Code(
         "08.3",
-        hints=("A rate of what? Which pixels could be flagged wrongly at "
-               "all?", "Only normal pixels can; divide by their number."),
+        hints=("A rate of what? Which pixels could be flagged wrongly at all?",
+               "Only normal pixels can; divide by their number."),
         worked="def mended(truth, found):\n    return (found & ~truth).sum() / (~truth).sum()",
         why="AUPRO stops where this rate reaches 0.3: beyond it a segmentation is of no use",
         right=lambda t, f: (f & ~t).sum() / (~t).sum(),
@@ -56,8 +56,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "that is the recall: normal pixels are asked for": lambda t, f: (f & t).sum() / t.sum()}),
     Choice(
         "08.4",
-        hints=("Think of both ends: everything painted, nothing "
-               "painted.", "A very loose threshold paints normal pixels, a very strict one loses the "
+        hints=("Think of both ends: everything painted, nothing painted.",
+               "A very loose threshold paints normal pixels, a very strict one loses the "
                            "defect."),
         worked="c: it rises, then falls. In between lies the best overlap.",
         why="a quantile chosen on the test images would be fitted to their defects, and the score would not "

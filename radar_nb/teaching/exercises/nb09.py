@@ -28,8 +28,8 @@ EXERCISES: tuple[Exercise, ...] = (
         draw=lambda rng: (rng.gamma(2, size=200),),
         mistakes={
             "that leaves 90 %: cut 5 % off in all, not off each end": lambda v: np.quantile(v, [0.05, 0.95]),
-            "those are the extremes; they grow with the number of "
-            "draws": lambda v: np.array([v.min(), v.max()]),
+            "those are the extremes; they grow with the number of draws":
+                lambda v: np.array([v.min(), v.max()]),
             "that assumes that the draws are Gaussian; quantiles need no such assumption":
                 lambda v: v.mean() + np.array([-1.96, 1.96]) * v.std(),
             "those are the values just below; without method, np.quantile goes between two of them":
@@ -48,12 +48,12 @@ EXERCISES: tuple[Exercise, ...] = (
         right=lambda a, b: (a - b).std(ddof=1) / np.sqrt(len(a)),
         draw=_paired_scores,
         mistakes={
-            "that is the code as it was: it forgets the "
-            "pairs": lambda a, b: np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a)),
-            "that is the deviation of one difference; of the mean of n, divide by the root of "
-            "n": lambda a, b: (a - b).std(ddof=1),
-            "with n seeds, divide by n - 1 in the variance: "
-            "ddof=1": lambda a, b: (a - b).std() / np.sqrt(len(a)),
+            "that is the code as it was: it forgets the pairs":
+                lambda a, b: np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a)),
+            "that is the deviation of one difference; of the mean of n, divide by the root of n":
+                lambda a, b: (a - b).std(ddof=1),
+            "with n seeds, divide by n - 1 in the variance: ddof=1":
+                lambda a, b: (a - b).std() / np.sqrt(len(a)),
             "that is the variance; take the root": lambda a, b: (a - b).var(ddof=1) / len(a)}),
     Number(
         "09.3",

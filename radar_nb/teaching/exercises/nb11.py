@@ -18,8 +18,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "larger than need be: take the smallest that fits": lambda n: 128,
             "four lengths must fit, not one": lambda n: next(side for side in (32, 64, 128) if side >= n),
             "the sizes are 32, 64 and 128: round up to one of them": lambda n: 4 * n,
-            "at least four lengths: a patch of just that size "
-            "fits": lambda n: next(side for side in (32, 64, 128, 256) if side > 4 * n)}),
+            "at least four lengths: a patch of just that size fits":
+                lambda n: next(side for side in (32, 64, 128, 256) if side > 4 * n)}),
     Number(
         "11.2",
         hints=("Set the root equal to 0.01 and solve for n.", "n = 0.05 * 0.95 / 0.01**2"),
@@ -32,8 +32,8 @@ EXERCISES: tuple[Exercise, ...] = (
                   2500: "that is for a rate of 50 %"}),
     Choice(
         "11.3",
-        hints=("The surface is the same; the light is "
-               "not.", "What knows how loud a normal map is: the network or the forest?"),
+        hints=("The surface is the same; the light is not.",
+               "What knows how loud a normal map is: the network or the forest?"),
         worked="a: calibrate again on new normal images; train again only if that does not help.",
         why="calibration takes a minute, training takes hours: do the cheap thing first",
         right="a",

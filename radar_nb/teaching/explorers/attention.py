@@ -29,9 +29,8 @@ def attention_weights(unet: UNet2DModel, x: torch.Tensor, timestep: int, layer: 
         x: `(1, C, H, W)`; layer: name of the layer, one of `attention_layers`.
     """
     module, kept = unet.get_submodule(layer), {}
-    hooks = [getattr(module, f"to_{name}").register_forward_hook(lambda _, __, output,
-                                                                 name=name: kept.update({name: output}))
-             for name in "qk"]
+    hooks = [module.get_submodule(f"to_{name}").register_forward_hook(
+        lambda _, __, output, name=name: kept.update({name: output})) for name in "qk"]
     with torch.inference_mode():
         predict_noise(unet, x, timestep)
     for hook in hooks:
@@ -63,27 +62,24 @@ def explore_attention(unet: UNet2DModel, image: np.ndarray) -> Explorer:
 
     def draw(row, column, t, layer):
         weights = weights_of(t, layer)[row * columns + column]
-        map_ = np.kron(weights.reshape(rows, columns), np.ones((grid, grid)))[:image.shape[0],
-                                                                              :image.shape[1]]
-        shown, looked_at = enlarged(image), coloured(map_ - weights.min(),
-                                                     float(weights.max() - weights.min()))
+        map_ = np.kron(weights.reshape(rows, columns), np.ones((grid, grid)))
+        map_ = map_[:image.shape[0], :image.shape[1]] - weights.min()
+        shown, looked_at = enlarged(image), coloured(map_, float(weights.max() - weights.min()))
         for picture in (shown, looked_at):
             cross(ImageDraw.Draw(picture), (column + 0.5) * side, (row + 0.5) * side, ANOMALOUS)
         half = int(np.searchsorted(np.cumsum(np.sort(weights)[::-1]), 0.5)) + 1
         best = int(weights.argmax())
         text = (f"The place in row {row}, column {column} gives half of its attention to {half} of "
-                f"{len(weights)} places, most of all "
-                f"to row {best // columns}, column {best % columns}: {weights.max():.2%}. "
-                f"Spread evenly it would be {1 / len(weights):.2%} each; the colours run from "
-                f"{weights.min():.2%} to {weights.max():.2%}.")
+                f"{len(weights)} places, most of all to row {best // columns}, column {best % columns}: "
+                f"{weights.max():.2%}. Spread evenly it would be {1 / len(weights):.2%} each; the colours run "
+                f"from {weights.min():.2%} to {weights.max():.2%}.")
         return {"click a place": shown, "where it looks": looked_at}, text
 
     controls = {"row": slider("row", rows // 2, 0, rows - 1),
                 "column": slider("column", columns // 2, 0, columns - 1),
                 "t": slider("timestep t", 200, 0, 999), "layer": dropdown("layer", layers)}
-    explorer = Explorer("explore_attention", "An image with a cross on one place, and the attention of that "
-                                             "place to all others.",
-                        controls, draw)
+    alt = "An image with a cross on one place, and the attention of that place to all others."
+    explorer = Explorer("explore_attention", alt, controls, draw)
 
     def clicked(_, x, y):
         explorer.set(row=int(np.clip(y // side, 0, rows - 1)), column=int(np.clip(x // side, 0, columns - 1)))

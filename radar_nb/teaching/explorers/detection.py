@@ -47,7 +47,7 @@ def explore_noise_map(unet: UNet2DModel, images: Mapping[str, np.ndarray], seed:
 
     def draw_values(axes):
         axes.plot(x, stats.norm.pdf(x), color=ANOMALOUS, label="Gaussian")
-        axes.set(xlim=spread, ylim=(1e-4, 3), yscale="log", xlabel="value, in deviations of the map",
+        axes.set(xlim=spread, ylim=(1e-4, 3), yscale="log", xlabel="value, in standard deviations",
                  ylabel="density (log scale)")
         axes.legend(loc="upper right")
 

@@ -60,14 +60,13 @@ def explore_forward(images: Mapping[str, np.ndarray], seed: int = 0) -> Explorer
         pen.line((column, top, column, bottom), ACCENT, 4)
         dots(pen, shares.pixels([t, t], [a_t, 1 - a_t]), ACCENT, 7, "black")
         text = (f"t = {t}: each pixel is {a_t ** 0.5:.2f} times the image plus {(1 - a_t) ** 0.5:.2f} times "
-                "noise. "
-                f"Signal-to-noise ratio {10 * np.log10(a_t / (1 - a_t)):.1f} dB.")
+                f"noise. Signal-to-noise ratio {10 * np.log10(a_t / (1 - a_t)):.1f} dB.")
         return {"x_t": enlarged(to_image(x_t)), "its values": histogram, "what is left": curves}, text
 
     controls = {"image": dropdown("image", images), "t": slider("timestep t", 200, 0, 999)}
-    return Explorer("explore_forward", "Forward diffusion: the noisy image, the histogram of its values "
-                                       "beside the Gaussian curve, "
-                    "and the shares of image and noise.", controls, draw)
+    alt = ("Forward diffusion: the noisy image, the histogram of its values beside the Gaussian curve, and "
+           "the shares of image and noise.")
+    return Explorer("explore_forward", alt, controls, draw)
 
 
 def explore_reverse(unet: UNet2DModel, image: np.ndarray, mask: np.ndarray | None = None, steps: int = 20,
@@ -86,8 +85,8 @@ def explore_reverse(unet: UNet2DModel, image: np.ndarray, mask: np.ndarray | Non
     top, left = np.clip(centre - 32, 0, np.maximum(np.array(image.shape[:2]) - 64, 0)).astype(int)
     x0 = to_tensor(image[top:top + 64, left:left + 64])[None]
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed))
-    starts = {"pure noise, t = "
-              "999": 999, "the image with noise, t = 500": 500, "the image with noise, t = 200": 200}
+    starts = {"pure noise, t = 999": 999, "the image with noise, t = 500": 500,
+              "the image with noise, t = 200": 200}
 
     @lru_cache
     @torch.inference_mode()
@@ -103,19 +102,19 @@ def explore_reverse(unet: UNet2DModel, image: np.ndarray, mask: np.ndarray | Non
 
     def draw(start, step):
         t, previous, x, eps_theta, guess, after = walk(starts[start])[step - 1]
-        text = f"Step {step} of {steps}: from t = {t} to " + (f"t = {previous}." if previous >= 0
-                                                              else "the clean image.")
+        end = f"t = {previous}" if previous >= 0 else "the clean image"
+        text = f"Step {step} of {steps}: from t = {t} to {end}."
         noise = coloured(eps_theta[0].mean(0).numpy(), 3, signed=True)
         return {"x_t goes in": enlarged(to_image(x[0])), "what the U-Net calls noise": noise,
-                "its guess of the "
-                "image": enlarged(to_image(guess[0])), "a step further": enlarged(to_image(after[0]))}, text
+                "its guess of the image": enlarged(to_image(guess[0])),
+                "a step further": enlarged(to_image(after[0]))}, text
 
     step = slider("step", round(0.4 * steps), 1, steps)
     play = widgets.Play(min=1, max=steps, value=step.value, interval=400)
     link = widgets.jslink((play, "value"), (step, "value"))
     controls = {"start": dropdown("start from", starts), "step": step}
-    explorer = Explorer("explore_reverse", "The reverse process: a noisy patch, the noise that the U-Net "
-                                           "sees in it, its guess of the "
-                        "clean patch, and the patch one step further.", controls, draw, [play])
-    explorer.link = link  # or it would be forgotten
+    alt = ("The reverse process: a noisy patch, the noise that the U-Net sees in it, its guess of the clean "
+           "patch, and the patch one step further.")
+    explorer = Explorer("explore_reverse", alt, controls, draw, [play])
+    explorer.link = link  # keeps it alive
     return explorer

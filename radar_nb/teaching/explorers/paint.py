@@ -78,10 +78,9 @@ class PaintExplorer(Explorer):
                     "row": slider("row", height // 2, 0, height - 1),
                     "column": slider("column", width // 2, 0, width - 1)}
         buttons = {name: widgets.Button(description=name) for name in ("dab", "undo", "start again")}
-        super().__init__("explore_paint", "A normal image with something painted on it, the U-Net's noise "
-                                          "map, the smoothed Sobel map with "
-                         "the found outline, and the place of the image in the plane of "
-                         "features.", controls, self._draw_all,
+        alt = ("A normal image with something painted on it, the U-Net's noise map, the smoothed Sobel map "
+               "with the found outline, and the place of the image in the plane of features.")
+        super().__init__("explore_paint", alt, controls, self._draw_all,
                          [widgets.HBox(list(buttons.values()))])
         self.buttons = buttons
         for button, action in zip(buttons.values(), (self.dab, self.undo, self.clear), strict=True):
