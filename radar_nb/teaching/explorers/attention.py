@@ -71,8 +71,8 @@ def explore_attention(unet: UNet2DModel, image: np.ndarray) -> Explorer:
         best = int(weights.argmax())
         text = (f"The place in row {row}, column {column} gives half of its attention to {half} of "
                 f"{len(weights)} places, most of all to row {best // columns}, column {best % columns}: "
-                f"{weights.max():.2%}. Spread evenly it would be {1 / len(weights):.2%} each; the colours run "
-                f"from {weights.min():.2%} to {weights.max():.2%}.")
+                f"{weights.max():.2%}. Spread evenly it would be {1 / len(weights):.2%} each; the colours "
+                f"run from {weights.min():.2%} to {weights.max():.2%}.")
         return {"click a place": shown, "where it looks": looked_at}, text
 
     controls = {"row": slider("row", rows // 2, 0, rows - 1),
