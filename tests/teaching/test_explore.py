@@ -5,6 +5,7 @@ import io
 import statistics
 import time
 
+import nbformat
 import numpy as np
 import PIL.Image
 import pytest
@@ -17,6 +18,7 @@ from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
 from radar_nb.method.noise_map import gaussian_statistics
 from radar_nb.method.unet import build_unet
+from radar_nb.storage.places import NOTEBOOKS
 from radar_nb.teaching.explorers.attention import attention_layers, attention_weights, explore_attention
 from radar_nb.teaching.explorers.detection import examples, explore_features, explore_noise_map
 from radar_nb.teaching.explorers.diffusion import explore_forward, explore_reverse
@@ -282,3 +284,13 @@ def test_the_border_can_be_watched_from_near(data, detector):
         shares.append((np.abs(picture - [204, 227, 240]).max(axis=2) < 12).mean())
     assert shares[1] > 0.2 and shares[1] > 2 * shares[0]
     assert explorer.controls["count"].options == tuple(sorted(explorer.controls["count"].options))
+
+
+def test_slow_cells_say_what_they_do_and_about_how_long():
+    """Cells that load, train, fit or compare at length, by what they call; the rest was timed by hand."""
+    calls = ("\nkit = Kit(", "train_into(kit.", "fit_method(", "run_variant('", "run_variant(name", "time_methods(", "three_parts(kit)")
+    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            own_folder = path.name.startswith("11") and "Kit(str(folder)" in cell.source
+            if cell.cell_type == "code" and any(call in cell.source for call in calls) and not own_folder:
+                assert cell.source.startswith("# About "), f"{path.name}: {cell.source[:80]}"
