@@ -389,7 +389,8 @@ def test_a_wrong_function_is_told_why_where_that_can_be_known():
             assert "between" in said and "the numbers are not" not in said, (name, method, said)
     assert "count" in exercise("07.1").check(lambda scores, contamination: np.percentile(scores, contamination)).message
     said = each.check(lambda x0, eps, a_t: x0).message  # one input by the student's names, both values, where they part
-    assert "for x0 = [" in said and "a_t = 0." in said and "you give [" in said and "right is [" in said and "difference is at [" in said
+    assert "for x0 = [" in said and "a_t = 0." in said and "you give [" in said and "right is [" in said
+    assert "first difference is at [0, 0]" in exercise("06.1").check(lambda down, across: down - across).message
     assert "The input was x0 = [" in each.check(lambda x0, eps, a_t: x0 @ np.zeros(3)).message
 
 
@@ -397,4 +398,4 @@ def test_what_was_solved_before_is_not_said_to_be_untried():
     for each in [each for each in EXERCISES if each.name.startswith("02.")]:
         each.check(each.right)
         assert each.check() == checking.Verdict(UNTRIED, "this cell is as it was; you have solved it before")
-    assert progress("02").startswith("3 of 3") and "by your record" in progress("02")
+    assert progress("02").startswith("3 of 3") and "since your first try" in progress("02")

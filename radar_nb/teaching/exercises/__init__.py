@@ -27,5 +27,5 @@ def progress(notebook: str) -> str:
     solved = [name for name in KNOWN if tried.get(name, {}).get("solved")]
     here = [name for name in KNOWN if name.startswith(notebook + ".")]
     in_all = f"{len(solved)} of {len(KNOWN)} in all"
-    since = ", with earlier days (by your record, exercises.json)" if solved else ""
+    since = " (counted since your first try, in exercises.json)" if solved else ""
     return f"{len(set(solved) & set(here))} of {len(here)} exercises solved here, {in_all}{since}"

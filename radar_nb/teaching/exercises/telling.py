@@ -114,7 +114,7 @@ def difference(answer: Callable, inputs: list, given: list, expected: list, chan
         return f"your result is True or False (a mask), numbers are asked for: {case}"
     if values.shape != ours.shape:
         return f"your result has the shape {values.shape}, {ours.shape} is asked for: {case}"
-    if ours.size > 1:
+    if ours.size > 8:
         place = tuple(map(int, np.argwhere(~np.isclose(values, ours, rtol=1e-4, atol=1e-7))[0]))
         case += f"; the first difference is at {list(place)}: {values[place]:.6g}, right is {ours[place]:.6g}"
     if changed:
