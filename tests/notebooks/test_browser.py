@@ -3,6 +3,7 @@
 Skipped where there is no Chromium or Chrome. Screenshots go to `runs/browser/`, to be looked at.
 """
 
+import io
 import json
 import shutil
 import socket
@@ -10,6 +11,8 @@ import statistics
 import time
 
 import nbformat
+import numpy as np
+import PIL.Image
 import psutil
 import pytest
 from lab import Lab
@@ -126,6 +129,11 @@ def keep(page, cell, name):
     assert page.locator(".jupyter-widgets-error-widget").count() == 0
 
 
+def pixels_of(locator):
+    """What is to be seen of an element, `(H, W, 3)`."""
+    return np.asarray(PIL.Image.open(io.BytesIO(locator.screenshot())).convert("RGB"))
+
+
 def test_without_the_token_there_is_nothing(lab):
     for path in ("/api/contents", "/api/contents/00_start_here.ipynb", "/api/kernels", "/api/sessions", "/api/terminals", "/api/status"):
         assert lab.ask(path).status_code == 403, path
@@ -172,9 +180,14 @@ def test_start_here(lab, browser):
         wait_for_change(result, lambda: page.mouse.click(box["x"] + 40 + 35 * number, box["y"] + 90))
         seconds.append(time.perf_counter() - began)
     page.mouse.move(box["x"] + 40, box["y"] + 200)
+    page.wait_for_timeout(1000)  # the ring has come along
+    before = pixels_of(canvas)
     page.mouse.down()
     page.mouse.move(box["x"] + 280, box["y"] + 260, steps=12)
     wait_for_change(result, page.mouse.up)
+    page.wait_for_timeout(1000)
+    changed = (pixels_of(canvas) != before).any(axis=2)
+    assert changed[190:280].any() and not changed[:150].any()  # no line to the top left corner
     keep(page, cell, "00_paint")
     measured = {"first_picture": first, "paint_median": statistics.median(seconds), "paint": seconds}
     (SCREENSHOTS / "seconds.json").write_text(json.dumps(measured))
