@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+import torch
 from bs4 import BeautifulSoup
 
 from radar_nb.storage.places import REPOSITORY
@@ -151,6 +152,36 @@ def test_every_figure_says_what_is_to_be_seen(path):
     alts = [output.metadata.get("image/png", {}).get("alt", "") for output in outputs]
     assert outputs and all(len(alt.split()) >= 10 for alt in alts), min(alts, key=len)
     assert len(set(alts)) == len(alts), "two figures with the same description"
+
+
+@pytest.mark.parametrize(("page", "drawing"), [("00_start_here", "radar"), ("03_attention_unet", "unet")])
+def test_a_drawing_is_part_of_the_page(book, pages, page, drawing):
+    """With its title and description, and one colour scheme that follows the theme's button."""
+    svg = pages[book / "notebooks" / f"{page}.html"].select_one("article svg.drawing")
+    said = [svg.find(id=name) for name in svg["aria-labelledby"].split()]
+    assert [tag.name for tag in said] == ["title", "desc"] and len(said[1].text.split()) > 60
+    assert f"{drawing}-title" in svg["aria-labelledby"]
+    assert "prefers-color-scheme" not in str(svg) and 'html[data-theme="dark"] .drawing' in str(svg)
+
+
+def test_drawings_stand_alone():
+    """Both colour schemes, no text without a class, nothing loaded, unique ids; the numbers are those of the code."""
+    unet = (REPOSITORY / "docs" / "drawings" / "unet.svg").read_text()
+    for path in (REPOSITORY / "docs" / "drawings").glob("*.svg"):
+        svg = path.read_text()
+        assert "prefers-color-scheme: dark" in svg and not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", svg)
+        ids = re.findall(r'\bid="([^"]+)"', svg)
+        assert len(ids) == len(set(ids)) and all(name.startswith(path.stem + "-") for name in ids)
+        assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= set(ids)
+    from radar_nb.method.unet import build_unet, predict_noise  # PyTorch takes a while
+
+    network, shapes = build_unet(channels=1).eval(), []
+    for block in [*network.down_blocks, network.mid_block, *network.up_blocks]:
+        for part in block.resnets:
+            part.register_forward_hook(lambda module, inputs, output: shapes.append(" x ".join(map(str, output.shape[1:]))))
+    predict_noise(network, torch.zeros(1, 1, 128, 128), 1)
+    assert len(shapes) == 3 + 2 + 6 and set(shapes) == set(re.findall(r"\d+ x (?:64 x 64|32 x 32|16 x 16)", unet))
+    assert [len(block.resnets) for block in network.up_blocks] == [2, 2, 2]
 
 
 def test_in_a_browser_from_the_file_system(book, chromium):

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import re
+import sys
 import unicodedata
 from collections import defaultdict
 from pathlib import Path
@@ -21,13 +22,14 @@ from sphinx import addnodes
 from sphinx.util import logging
 
 REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parent))  # the extensions beside this file
 logger = logging.getLogger(__name__)
 
 project, author, copyright = "RADAR in notebooks", "the kit's authors", "the kit's authors, MIT licence"
 html_title = project
 language = "en"
 
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "drawings"]
 root_doc = "docs/book/index"
 include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/index.md", "README.md", "CLAIMS.md",
                     "data_download/README.md",
