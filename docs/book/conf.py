@@ -29,7 +29,7 @@ project, author, copyright = "RADAR in notebooks", "the kit's authors", "the kit
 html_title = project
 language = "en"
 
-extensions = ["myst_nb", "drawings"]
+extensions = ["myst_nb", "drawings", "toy_pages"]
 root_doc = "docs/book/index"
 include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/index.md", "README.md", "CLAIMS.md",
                     "data_download/README.md",
@@ -49,7 +49,7 @@ html_theme_options = {"use_fullscreen_button": False, "footer_content_items": ["
                       "show_toc_level": 2,
                       "navbar_persistent": []}  # one search field, in the sidebar
 html_context = {"default_mode": "auto"}  # as the reader's system is, until the button is pressed
-html_static_path, html_css_files, templates_path = ["static"], ["book.css"], ["templates"]
+html_static_path, html_css_files, templates_path = ["static", "toy"], ["book.css"], ["templates"]
 html_additional_pages = {"index": "redirect.html"}  # build/book/index.html leads to the first page
 html_math_renderer = "mathml"
 html_show_sphinx = html_show_search_summary = False  # they would be fetched: no browser does so from files

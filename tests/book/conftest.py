@@ -1,0 +1,44 @@
+"""The book as it is made, its pages parsed, and a browser to read it with: once for all tests of a process."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from bs4 import BeautifulSoup
+
+from radar_nb.storage.places import REPOSITORY
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """The book as `make book` makes it, in an empty folder, within the three minutes that it may take, and with no network to ask."""
+    out = tmp_path_factory.mktemp("made") / "book"
+    pytest.importorskip("sphinx", reason="the book is made with Sphinx: pip install -e '.[test]'")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs/book", "-d", str(out.parent / "doctrees"), ".", str(out)]
+    nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    done = subprocess.run(command, cwd=REPOSITORY, env=os.environ | nowhere, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="session")
+def pages(book):
+    """Every page by its path, parsed."""
+    return {path: BeautifulSoup(path.read_text(), "html.parser") for path in book.rglob("*.html") if "_static" not in path.parts}
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser, where there is one."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser is driven with Playwright")
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
