@@ -7,7 +7,8 @@ import pooch
 
 from data_download.fetch import RemoteFile
 from data_download.lists import read_split
-from radar_nb.data.images import read_mask, write_image
+from radar_nb.data.images import write_image
+from radar_nb.data.masks import read_mask
 from radar_nb.storage.errors import InputError
 
 HERE = Path(__file__).parent

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data_download.fetch import RemoteFile
-from radar_nb.data.folders import find_images
+from radar_nb.data.listing import find_images
 from radar_nb.storage.errors import InputError
 
 _HOST = "https://www.mydrive.ch/shares/"

@@ -29,7 +29,7 @@ _HOMES = {
     "export": "radar_nb.beyond.export",
     # data, runs, results, teaching
     "load_dataset": "radar_nb.data.named",
-    "find_images": "radar_nb.data.folders",
+    "find_images": "radar_nb.data.listing",
     "Kit": "radar_nb.runs.kit",
     "evaluate": "radar_nb.experiments.metrics",
     "exercise": "radar_nb.teaching.exercises",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from radar_nb.data.named import find_dataset
     from radar_nb.experiments.claims import make_claims
     from radar_nb.experiments.evidence import Evidence
     from radar_nb.runs.kit import Kit
@@ -27,8 +28,7 @@ def _run(args: argparse.Namespace) -> int:
     kit.data.check()
     print(kit.data, flush=True)
     try:
-        dataset = str(Path(args.dataset).resolve()) if Path(args.dataset).is_dir() else args.dataset
-        summary = run_notebooks(kit, dataset, make_claims(Evidence()))
+        summary = run_notebooks(kit, find_dataset(args.dataset), make_claims(Evidence()))
     except NotebookError as error:
         print(f"python -m radar_nb run: {error}", file=sys.stderr)
         return 1
@@ -75,7 +75,7 @@ def _train(args: argparse.Namespace) -> int:
 def _score(args: argparse.Namespace) -> int:
     from radar_nb.beyond.detector import load_detector
     from radar_nb.beyond.onnx import make_engine
-    from radar_nb.data.folders import find_images
+    from radar_nb.data.listing import find_images
     from radar_nb.runs.scoring import score_files
     from radar_nb.runs.training import is_main_process, process_device
     detector = load_detector(args.model)
@@ -84,7 +84,7 @@ def _score(args: argparse.Namespace) -> int:
     else:
         detector.unet_.to(process_device())
     paths = [path for item in map(Path, args.images)
-             for path in (find_images(item, inside=True) if item.is_dir() else [item])]
+             for path in (find_images(item, True, skip=[Path(args.out)]) if item.is_dir() else [item])]
     failed = score_files(detector, paths, Path(args.out))
     if is_main_process():
         print(f"{Path(args.out, 'scores.csv')}: {len(paths) - failed} images scored, {failed} failed")

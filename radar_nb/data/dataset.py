@@ -9,11 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from radar_nb.storage.errors import InputError
+
 
 class LazyImages(Sequence):
-    """A list of arrays that are made when they are first asked for, and kept."""
+    """A list of arrays that are made when they are first asked for, and kept.
 
-    def __init__(self, count: int, make: Callable[[int], np.ndarray]):
+    `value_range` is what counts as white in their files, where these are not 8-bit (`radar_nb.data.ranges`).
+    """
+
+    def __init__(self, count: int, make: Callable[[int], np.ndarray], value_range: int | None = None):
+        self.value_range = value_range
         self._items: list[np.ndarray | None] = [None] * count
         self._make = make
 
@@ -46,6 +52,7 @@ class Dataset:
     test: Sequence[np.ndarray]
     kinds: tuple[str, ...]
     masks: Sequence[np.ndarray | None]
+    identity: str = ""  # of a folder: a fingerprint of its place and of all its files
 
     @property
     def labels(self) -> np.ndarray:
@@ -87,6 +94,17 @@ class Sizes:
     smallest_side: int = 32       # smaller images in a folder are an error: a patch must fit
     calibrate_share: float = 0.25  # of the normal training images in a folder ...
     calibrate_least: int = 10     # ... but at least so many, or half of them
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            share = name == "calibrate_share"
+            right = isinstance(value, (int, float) if share else int) and not isinstance(value, bool)
+            if value is None and name == "longest_side":
+                continue
+            least = 0 if name.startswith("test") else 1
+            if not right or not (0 < value < 1 if share else least <= value <= 10**6):
+                wanted = "a number between 0 and 1" if share else f"a whole number from {least} to 1000000"
+                raise InputError(f"{name}={value!r}: give {wanted}")
 
 
 def made(name: str, sizes: Sizes, defects: Sequence[str],

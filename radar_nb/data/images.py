@@ -4,97 +4,38 @@ Outside the network an image is uint8 or float in [0, 1], `(H, W)` grey or `(H, 
 it is a float32 tensor `(N, C, H, W)` in [-1, 1].
 """
 
-import logging
-import warnings
 from collections.abc import Iterable, Iterator
-from math import prod
 from pathlib import Path
 
 import numpy as np
-import tifffile
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from radar_nb.data.decode import decode
+from radar_nb.data.ranges import scale
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.whole import whole_file
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said once, by us
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 
-
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, value_range: int | None = None) -> np.ndarray:
     """Read an image file of any usual kind, turned as its EXIF data say, colours as RGB, no transparency.
 
     An RGB file whose three channels are equal is a grey image, and comes back as one.
+
+    Args:
+        path: the file; value_range: of its set, see `radar_nb.data.ranges`.
 
     Returns:
         `(H, W)` or `(H, W, 3)`; uint8, or float32 in [0, 1] for 16-bit and float files.
 
     Raises:
-        InputError: the file is missing, empty, damaged, too large, no image, or several in one.
+        InputError: the file is missing, empty, damaged, too large, no image, or several in one; or its values
+            do not fit their range.
     """
-    path = Path(path)
-    try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: is empty (0 bytes); remove the file or replace it")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = _decode(path)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except UnidentifiedImageError:
-        raise InputError(f"{path}: not an image of a kind that can be read (PNG, JPEG, TIFF, BMP, WebP, "
-                         "PGM); convert or remove the file") from None
-    except Exception as error:  # on damaged files a decoder raises whatever it stumbles over
-        raise InputError(f"{path}: cannot be read ({error}); remove the file or replace it") from None
+    image = check_image(scale(decode(path), str(path), value_range), str(path))
     if image.ndim == 3 and (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all():
         image = np.ascontiguousarray(image[..., 0])
     return image
-
-
-def _decode(path: Path) -> np.ndarray:
-    try:
-        file = Image.open(path, formats=_FORMATS)
-    except UnidentifiedImageError:
-        if path.suffix.lower() in (".tif", ".tiff"):  # kinds that Pillow does not know, such as 16-bit RGB
-            with tifffile.TiffFile(path) as file:
-                if (size := prod(file.series[0].shape)) > 3 * Image.MAX_IMAGE_PIXELS:
-                    raise InputError(f"{path}: promises {size} values; cut it into smaller images") from None
-                return _scaled(file.asarray(), path)
-        raise
-    with file:
-        # A phone's stereo photograph (MPO) is one picture; any other file with several is not.
-        if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":
-            raise InputError(f"{path}: holds {file.n_frames} images; save one image a file")
-        image = ImageOps.exif_transpose(file)
-        if image.mode == "F" or image.mode.startswith("I"):
-            return _scaled(np.array(image), path)
-        if image.mode == "P":
-            image = image.convert("RGB")
-        return np.array(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))
-
-
-def _scaled(image: np.ndarray, path: Path) -> np.ndarray:
-    """What is not 8-bit, as float32 in [0, 1]."""
-    whole = image.dtype.kind in "iu"
-    most = 255 if image.dtype == np.uint8 else 65535 if whole else 1
-    if image.size and np.isfinite(image).all() and image.min() >= 0 and image.max() <= most:
-        image = image if image.dtype == np.uint8 else (image.astype(np.float32) / most)
-        return check_image(image[..., :3] if image.ndim == 3 and image.shape[2] == 4 else image, str(path))
-    raise InputError(f"{path}: values from {image.min():.4g} to {image.max():.4g}; save it as 8 or 16 bit, "
-                     "or as float scaled to [0, 1]")
-
-
-def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask: `(H, W)` bool, True where the file is brighter than half, or 1 in a file of 0 and 1.
-
-    Raises as `read_image`.
-    """
-    mask = read_image(path)
-    mask = mask if mask.ndim == 2 else mask.max(axis=2)
-    return mask > (0.5 if mask.dtype != np.uint8 else 127 if mask.max() > 1 else 0)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -113,10 +54,9 @@ def resize(image: np.ndarray, longest_side: int | None) -> np.ndarray:
 
     A bool mask stays a bool mask: a pixel is True where at least half of what it covers was.
     """
-    if longest_side is None or max(image.shape[:2]) <= longest_side:
+    size = shrunken_size(image.shape, longest_side)[::-1]
+    if size == image.shape[1::-1]:
         return image
-    scale = longest_side / max(image.shape[:2])
-    size = tuple(max(1, round(scale * side)) for side in (image.shape[1], image.shape[0]))
     if image.dtype == bool:
         shrunk = Image.fromarray(image.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
         return np.asarray(shrunk) > 127
@@ -126,8 +66,16 @@ def resize(image: np.ndarray, longest_side: int | None) -> np.ndarray:
     return shrunk.reshape(*size[::-1], *image.shape[2:])
 
 
+def shrunken_size(shape: tuple[int, ...], longest_side: int | None) -> tuple[int, int]:
+    """Height and width that `resize` gives an image of this shape."""
+    if longest_side is None or max(shape[:2]) <= longest_side:
+        return shape[0], shape[1]
+    factor = longest_side / max(shape[:2])
+    return max(1, round(factor * shape[0])), max(1, round(factor * shape[1]))
+
+
 def check_image(image: np.ndarray, name: str = "image", smallest: int = 1,
-                channels: int | None = None) -> np.ndarray:
+                channels: int | None = None, longest_side: int | None = None) -> np.ndarray:
     """Return `image` if the kit can work with it.
 
     Args:
@@ -135,6 +83,7 @@ def check_image(image: np.ndarray, name: str = "image", smallest: int = 1,
         name: what an error calls it: a path, or `images[3]`.
         smallest: least height and width in pixels: the side of a patch.
         channels: 1 or 3 if the detector needs that many.
+        longest_side: what `resize` will shrink the image to, which counts for `smallest`.
 
     Raises:
         InputError: wrong shape, type or range, NaN, too small, or another number of channels.
@@ -145,8 +94,11 @@ def check_image(image: np.ndarray, name: str = "image", smallest: int = 1,
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise InputError(f"{name}: shape {image.shape}; give (height, width) for grey or (height, width, 3) "
                          "for RGB")
-    if min(image.shape[:2]) < smallest:
-        raise InputError(f"{name}: {image.shape[0]} x {image.shape[1]} is smaller than a patch "
+    height, width = shrunken_size(image.shape, longest_side)
+    if min(height, width) < smallest:
+        was = "" if (height, width) == image.shape[:2] else \
+            f"{image.shape[0]} x {image.shape[1]}, shrunk to a longest side of {longest_side}, "
+        raise InputError(f"{name}: {was}{height} x {width} is smaller than a patch "
                          f"({smallest} x {smallest}); use a smaller patch or larger images")
     if image.dtype != np.uint8:
         if not np.issubdtype(image.dtype, np.floating):
@@ -179,7 +131,7 @@ def to_image(tensor: torch.Tensor) -> np.ndarray:
 
 
 def load_images(images: Iterable, smallest: int = 1, channels: int | None = None,
-                longest_side: int | None = None) -> Iterator[np.ndarray]:
+                longest_side: int | None = None, value_range: int | None = None) -> Iterator[np.ndarray]:
     """Yield checked arrays from arrays, paths or any mixture, one at a time, shrunk to `longest_side`.
 
     A grey file where RGB is expected is repeated in three channels.
@@ -193,9 +145,8 @@ def load_images(images: Iterable, smallest: int = 1, channels: int | None = None
     for index, item in enumerate(images):
         is_path = isinstance(item, (str, Path))
         name = str(item) if is_path else f"images[{index}]"
-        image = as_channels(read_image(item), channels) if is_path else item
-        image = resize(check_image(image, name), longest_side)
-        image = check_image(image, name, smallest, channels)
+        image = as_channels(read_image(item, value_range), channels) if is_path else item
+        image = resize(check_image(image, name, smallest, channels, longest_side), longest_side)
         channels = channels or (1 if image.ndim == 2 else 3)
         yield image
 

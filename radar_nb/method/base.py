@@ -34,6 +34,7 @@ class ImageDetector(OutlierMixin, BaseEstimator):
     pixel_quantile = 0.999   # a pixel is anomalous above this quantile of the calibration images' maps
     calibration_share = 0.3  # share of the images that `fit` holds out to calibrate on, where it has to
     batch_size = 8           # images of one size that go through together
+    value_range_ = None      # what counts as white in files of more than 8 bits, if `fit` found that
 
     def inspect(self, images: Iterable) -> Iterator[dict]:
         """For each image: `image`, `anomaly_map` `(H, W)`, `mask`, `score` (higher is more normal), `normal`.
@@ -73,7 +74,8 @@ class ImageDetector(OutlierMixin, BaseEstimator):
     def _batches(self, images: Iterable) -> Iterator[list[np.ndarray]]:
         """Neighbouring images of one size, `batch_size` at most, read and checked one after the other."""
         check_is_fitted(self, "channels_")
-        loaded = load_images(images, self.smallest_side, self.channels_, self.longest_side)
+        loaded = load_images(images, self.smallest_side, self.channels_, self.longest_side,
+                             self.value_range_)
         for shape, run in groupby(loaded, key=np.shape):
             while batch := list(islice(run, self._batch_size(shape))):
                 yield batch

@@ -1,6 +1,7 @@
 """`RadarDetector`: the paper's whole recipe with scikit-learn's interface (Fig. 1, slides 9 and 10)."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from math import ceil
 from numbers import Integral, Real
 
@@ -9,7 +10,8 @@ import torch
 from diffusers import UNet2DModel
 from sklearn.utils.validation import check_is_fitted
 
-from radar_nb.data.images import stack_alike, to_tensor
+from radar_nb.data.images import load_images, stack_alike, to_tensor
+from radar_nb.data.ranges import range_of
 from radar_nb.method.base import ImageDetector, check_arguments, some_pixels
 from radar_nb.method.features import KERNELS, blur, extract_features, sobel_magnitude
 from radar_nb.method.forest import DECISIONS, one_class_model
@@ -50,7 +52,8 @@ class RadarDetector(Pretrained, ImageDetector):
 
     Attributes:
         unet_: the U-Net; calibration_features_: `(M, 2)`; forest_: the one-class model fitted on them;
-        offset_: threshold of the score; pixel_threshold_: of the anomaly map; channels_: 1 or 3.
+        offset_: threshold of the score; pixel_threshold_: of the anomaly map; channels_: 1 or 3;
+        value_range_: what counts as white in files of more than 8 bits, found in those of `fit`.
     """
 
     tile = 512        # images with a longer side go through the U-Net in tiles of so many pixels; None: whole
@@ -91,11 +94,13 @@ class RadarDetector(Pretrained, ImageDetector):
             InputError: a bad image, too few images, or an argument out of range.
         """
         self._check_arguments()
+        self.value_range_ = range_of(images)
         if self.unet is None:
             learnt, images = self._hold_out(list(images))
             config = self._training()
-            calibrate = images if config.patience else None
-            self.unet_ = train(learnt, config, calibrate=calibrate, progress=True).unet
+            read = partial(load_images, smallest=self.smallest_side, value_range=self.value_range_)
+            calibrate = read(images) if config.patience else None
+            self.unet_ = train(read(learnt), config, calibrate=calibrate, progress=True).unet
         else:
             self.unet_ = self.unet
         self.channels_ = image_channels(self.unet_)
@@ -223,14 +228,18 @@ class RadarDetector(Pretrained, ImageDetector):
         check_is_fitted(self, "forest_")
         settings = self.get_params(deep=False)
         del settings["unet"], settings["training"]
-        settings |= {"patch_size": self.smallest_side, "pixel_threshold": self.pixel_threshold_}
+        settings |= {"patch_size": self.smallest_side, "pixel_threshold": self.pixel_threshold_,
+                     "value_range": self.value_range_}
         return settings, {"features": self.calibration_features_}
 
     @classmethod
     def _restore(cls, settings: dict, arrays: dict[str, np.ndarray], unet: UNet2DModel) -> "RadarDetector":
         """The detector that `_state` told of. What belongs to it is taken out of `arrays`."""
-        threshold = settings.pop("pixel_threshold")
+        threshold, value_range = settings.pop("pixel_threshold"), settings.pop("value_range", None)
         detector = cls(**settings, unet=unet)
+        if value_range is not None and value_range < 1:
+            raise InputError(f"value_range={value_range!r}: give a whole number from 1")
+        detector.value_range_ = value_range
         detector._check_arguments()
         detector.unet_, detector.channels_ = unet, image_channels(unet)
         detector.pixel_threshold_ = float(threshold)

@@ -18,7 +18,7 @@ from radar_nb.data.named import NAMED, load_dataset
 from radar_nb.method.detector import RadarDetector
 from radar_nb.method.training import TrainingConfig
 from radar_nb.runs.training import process_device, train_into
-from radar_nb.storage.errors import InputError
+from radar_nb.storage.errors import InputError, tell
 from radar_nb.storage.places import REPOSITORY, from_repository, runs_folder
 from radar_nb.storage.tables import write_table
 from radar_nb.storage.unet_folder import load_unet
@@ -75,8 +75,28 @@ class Kit:
         self.data: Dataset = load_dataset(
             dataset, replace(PROFILES[profile].sizes, smallest_side=self.training.patch_size), seed)
         self.folder = Path(folder or os.environ.get("RADAR_RUN") or runs_folder() / profile)
-        self.model_folder = self.folder / "models" / f"{self.data.name}-seed{seed}"
-        self.weights_folder = REPOSITORY / "weights" / self.data.name
+        self.model_folder = self.folder / "models" / self._own_name()
+        # Of built-in data sets alone: a folder of any name is other data.
+        self.weights_folder = REPOSITORY / "weights" / ("none" if self.data.identity else self.data.name)
+
+    def _own_name(self) -> str:
+        """`<data set>-seed<seed>`; with a mark of its contents where the run holds results of other ones."""
+        name = f"{self.data.name}-seed{self.seed}"
+        self._record = self.folder / "data" / f"{name}.json"
+        if not self.data.identity or not self._record.is_file():
+            return name
+        if read_json(self._record).get("identity") == self.data.identity:
+            return name
+        tell(f"{self.data.name}: its files have changed since the run {self.folder} began; what was trained "
+             "and measured before is not used")
+        name = f"{name}-{self.data.identity[:8]}"
+        self._record = self.folder / "data" / f"{name}.json"
+        return name
+
+    def _remember_data(self) -> None:
+        """Note which contents this run's network and results belong to."""
+        if self.data.identity and not self._record.is_file():
+            write_json(self._record, {"identity": self.data.identity})
 
     @cached_property
     def unet(self) -> UNet2DModel:
@@ -91,6 +111,7 @@ class Kit:
                 return load_unet(folder).to(process_device())
         if self.profile == "smoke" and self.data.name in NAMED:
             from_repository("weights")  # twenty steps would not stand in for the released network
+        self._remember_data()
         trained = train_into(self.model_folder, self.data.train, self.training, progress=False)
         return trained.unet.to(process_device())
 
@@ -114,6 +135,7 @@ class Kit:
         """What `make()` returns, remembered as `measured/<data set>-seed<seed>/<name>.json` of the run."""
         path = self.folder / "measured" / self.model_folder.name / f"{name}.json"
         if not path.is_file():
+            self._remember_data()
             write_json(path, make(), indent=None)
         return read_json(path, 1 << 28, finite=False)
 

@@ -8,11 +8,14 @@ joins them. So the result does not depend on the number of processes, nor on how
 import csv
 import hashlib
 import json
+import os
 import shutil
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from accelerate import Accelerator, InitProcessGroupKwargs
@@ -20,7 +23,8 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-from radar_nb.data.images import as_uint8, load_images, write_image
+from radar_nb.data.images import as_channels, as_uint8, check_image, read_image, write_image
+from radar_nb.data.listing import SCORED, content
 from radar_nb.method.detector import RadarDetector
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.untrusted import read_json
@@ -30,6 +34,7 @@ CHUNK = 64  # images in a journal file; no batch crosses it, so scores do not de
 PATIENCE = timedelta(days=30)  # for the slowest process; torch's 30 minutes are short for many huge images
 COLUMNS = ("image", "score", "decision", "error")
 OUTLINE = (255, 69, 0)
+LONGEST_NAME = 180  # bytes of a file's name that go into the names of its mask and overlay
 
 
 def score_files(detector: RadarDetector, paths: Sequence[Path], out: Path, progress: bool = True) -> int:
@@ -44,8 +49,9 @@ def score_files(detector: RadarDetector, paths: Sequence[Path], out: Path, progr
         the number of files that could not be scored; 0 in all processes but the main one.
 
     Raises:
-        InputError: `out` holds the scores of other images, or of another detector; another run writes there;
-            another process of this run has failed (a launcher ends the others, too, when one fails).
+        InputError: `out` holds the scores of other images, of images that have changed since, or of another
+            detector; another run writes there; another process of this run has failed (a launcher ends the
+            others, too, when one fails).
         StorageError: the disk is full; the same call goes on.
     """
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
@@ -88,25 +94,31 @@ def _score_share(detector: RadarDetector, paths: Sequence[Path], out: Path, bar:
 
 def _score_chunk(detector: RadarDetector, paths: Sequence[Path], names: Sequence[str],
                  out: Path) -> Iterator[dict]:
-    """A row for each file, in order. Bad files are found first, so that the good ones fill whole batches."""
-    images, errors = [], {}
-    for path in paths:
-        try:
-            images += load_images([path], detector.smallest_side, detector.channels_)
-        except InputError as error:
-            errors[path] = str(error)
-    findings = zip(detector.inspect(images), images, strict=True)
-    for path, name in zip(paths, names, strict=True):
-        if path in errors:
-            yield dict(zip(COLUMNS, (str(path), None, None, errors[path]), strict=True))
-            continue
-        finding, image = next(findings)
+    """A row for each file, in order. Images are read when needed; a bad one makes no gap in a batch."""
+    rows: dict[int, tuple] = {}
+    waiting: deque[tuple[int, np.ndarray]] = deque()
+
+    def readable() -> Iterator[np.ndarray]:
+        for number, path in enumerate(paths):
+            try:
+                image = read_image(path, detector.value_range_)
+                image = check_image(as_channels(image, detector.channels_), str(path), detector.smallest_side,
+                                    detector.channels_, detector.longest_side)
+            except InputError as error:
+                rows[number] = None, None, str(error)
+                continue
+            waiting.append((number, image))
+            yield image
+
+    for finding in detector.inspect(readable()):
+        number, image = waiting.popleft()
         size = image.shape[1::-1]
         mask = np.asarray(Image.fromarray(finding["mask"]).resize(size, Image.Resampling.NEAREST))
-        write_image(out / "masks" / f"{name}_mask.png", mask)
-        write_image(out / "overlays" / f"{name}_overlay.png", overlay(image, mask))
-        decision = "normal" if finding["normal"] else "anomalous"
-        yield dict(zip(COLUMNS, (str(path), round(finding["score"], 6), decision, None), strict=True))
+        write_image(out / "masks" / f"{names[number]}_mask.png", mask)
+        write_image(out / "overlays" / f"{names[number]}_overlay.png", overlay(image, mask))
+        rows[number] = round(finding["score"], 6), "normal" if finding["normal"] else "anomalous", None
+    for number, path in enumerate(paths):
+        yield dict(zip(COLUMNS, (_printable(str(path)), *rows[number]), strict=True))
 
 
 def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -119,16 +131,28 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """`<folder>/<stem>` of each file, made different where two files would share one."""
+    """`<folder>/<stem>` of each file, made different where two files would share one, also on a disk that
+    takes large and small letters for the same.
+    """
     names, seen = [], {}
     for path in paths:
-        name = stem = f"{path.resolve().parent.name}/{path.stem}"
-        while name in seen:
-            seen[stem] += 1
+        name = stem = f"{_short(Path(os.path.abspath(path)).parent.name)}/{_short(path.stem)}"
+        while (key := normalize("NFC", name).casefold()) in seen:
+            seen[stem] = seen.get(stem, 1) + 1
             name = f"{stem}-{seen[stem]}"
-        seen[name] = 1
+        seen[key] = seen[stem] = 1
         names.append(name)
     return names
+
+
+def _printable(text: str) -> str:
+    """A name as text: bytes that are no UTF-8 are spelt out, such as `Pr\\xfcfteil.png`."""
+    return os.fsencode(text).decode(errors="backslashreplace")
+
+
+def _short(name: str) -> str:
+    """At most `LONGEST_NAME` bytes of a name, so that a name of 255 bytes may get an ending."""
+    return _printable(name).encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def _fingerprint(detector: RadarDetector, paths: Sequence[Path]) -> dict[str, str]:
@@ -140,17 +164,18 @@ def _fingerprint(detector: RadarDetector, paths: Sequence[Path]) -> dict[str, st
     options = detector.get_params(deep=False)
     del options["unet"], options["training"]
     model.update(repr(sorted(options.items())).encode())
-    images = hashlib.sha256("\0".join(map(str, paths)).encode())
-    return {"model": model.hexdigest(), "images": images.hexdigest()}
+    images = hashlib.sha256(b"\0".join(map(os.fsencode, paths)))
+    contents = hashlib.sha256("\0".join(map(content, paths)).encode())
+    return {"model": model.hexdigest(), "images": images.hexdigest(), "contents": contents.hexdigest()}
 
 
 def _begin(out: Path, fingerprint: dict[str, str]) -> None:
     """Prepare `out`: go on with the scores that it holds, else begin anew."""
     begun = (out / "scores.jsonl").exists() or _journal(out).exists()
-    if not begun or not (out / "scoring.json").exists():
+    if not begun or not (out / SCORED).exists():
         (out / "scores.jsonl").unlink(missing_ok=True)
         _remove_journal(out)
-        write_json(out / "scoring.json", fingerprint)
+        write_json(out / SCORED, fingerprint)
     _check(out, fingerprint)
     for folder in ("", "journal/", "masks/*/", "overlays/*/"):
         for path in out.glob(f"{folder}.*.unfinished*"):  # of a killed run
@@ -159,11 +184,12 @@ def _begin(out: Path, fingerprint: dict[str, str]) -> None:
 
 
 def _check(out: Path, fingerprint: dict[str, str]) -> None:
-    before = read_json(out / "scoring.json")
+    before = read_json(out / SCORED)
+    others = {"model": "another model", "images": "other images",
+              "contents": "images that have changed since"}
     for what, value in fingerprint.items():
         if before.get(what) != value:
-            other = "other images" if what == "images" else "another model"
-            raise InputError(f"{out}: holds scores of {other}; give another --out, or remove it")
+            raise InputError(f"{out}: holds scores of {others[what]}; give another --out, or remove it")
 
 
 def _wait_for_all(accelerator: Accelerator) -> None:

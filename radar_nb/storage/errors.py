@@ -1,4 +1,6 @@
-"""The errors that a user sees: one line each."""
+"""What a user is told: errors and notices, one line each."""
+
+import warnings
 
 
 def one_line(text: str) -> str:
@@ -23,3 +25,12 @@ class StorageError(InputError):
 
 class Unavailable(InputError):
     """A method cannot be measured here; the message says what is missing and how to get it."""
+
+
+class Notice(UserWarning):
+    """Something the user should know, and need not do anything about."""
+
+
+def tell(text: str) -> None:
+    """Tell the user something in one line, once; the work goes on."""
+    warnings.warn(Notice(one_line(text)), stacklevel=3)

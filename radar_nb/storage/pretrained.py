@@ -44,7 +44,8 @@ class Pretrained:
         folder = Path(folder)
         try:
             settings = _upgraded(cls, read_json(folder / SETTINGS))
-            known = cls().get_params(deep=False) | {"patch_size": 32, "pixel_threshold": 0.0, "tile": None}
+            known = cls().get_params(deep=False) | {"patch_size": 32, "pixel_threshold": 0.0, "tile": None,
+                                                  "value_range": None}
             del known["unet"], known["training"]
             check_values(folder / SETTINGS, settings, known)
             arrays = {name: tensor.numpy() for name, tensor in read_tensors(folder / CALIBRATION).items()}

@@ -34,7 +34,8 @@ def whole_file(path: str | Path, durable: bool = True, make_folder: bool = True)
         StorageError: no room, or no right to write there.
     """
     path = Path(path)
-    work = path.with_name(f".{path.stem[:80]}.{os.getpid()}.unfinished{path.suffix}")
+    short = os.fsencode(path.stem)[:80].decode(errors="ignore")  # a name may have 255 bytes
+    work = path.with_name(f".{short}.{os.getpid()}.unfinished{path.suffix}")
     try:
         with _storage_errors(path):
             if make_folder:

@@ -7,18 +7,19 @@ import tifffile
 import torch
 from PIL import Image
 
-from radar_nb.data.folders import find_defective, find_images
+from radar_nb.data.folders import find_defective
 from radar_nb.data.images import (
     check_image,
     load_images,
     load_tensors,
     read_image,
-    read_mask,
     resize,
     to_image,
     to_tensor,
     write_image,
 )
+from radar_nb.data.listing import find_images
+from radar_nb.data.masks import read_mask
 from radar_nb.storage.errors import InputError
 
 
@@ -153,7 +154,7 @@ ODD = {  # name of the file: how it is made, what must be read, how far it may b
     "one bit.png": (_save(Image.fromarray(GREY > 127)), 255 * (GREY > 127).astype(np.uint8), 0),
     "deep.png": (_save(DEEP), DEEP / 65535, 1e-6),
     "deep.tif": (_save(DEEP), DEEP / 65535, 1e-6),
-    "deep colour.tif": (lambda path: tifffile.imwrite(path, COLOUR.astype(np.uint16) * 257), COLOUR, 0),
+    "deep colour.tif": (lambda path: tifffile.imwrite(path, COLOUR.astype(np.uint16) * 257), COLOUR / 255, 1e-6),
     "float colour.tif": (lambda path: tifffile.imwrite(path, (COLOUR / 255).astype(np.float32)), COLOUR / 255, 1e-6),
     "float.tif": (_save((DEEP / 65535).astype(np.float32)), DEEP / 65535, 1e-6),
     "grey as colour.png": (_save(np.dstack([GREY] * 3)), GREY, 0),

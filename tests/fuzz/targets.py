@@ -24,8 +24,9 @@ from data_download.lists import read_registry, read_split
 from data_download.place import check
 from radar_nb.__main__ import _training_config
 from radar_nb.arguments import make_parser
-from radar_nb.data.folders import SUFFIXES
-from radar_nb.data.images import read_image, read_mask
+from radar_nb.data.decode import SUFFIXES
+from radar_nb.data.images import read_image
+from radar_nb.data.masks import read_mask
 from radar_nb.method.detector import RadarDetector
 from radar_nb.method.training import TrainingConfig
 from radar_nb.method.unet import build_unet
