@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from scipy import ndimage
 
 from radar_nb.data.decode import decode
 from radar_nb.data.ranges import scale
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.whole import whole_file
+
+OUTLINE = (255, 69, 0)
 
 
 def read_image(path: str | Path, value_range: int | None = None) -> np.ndarray:
@@ -47,6 +50,15 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 def as_uint8(image: np.ndarray) -> np.ndarray:
     """An image, uint8 or float in [0, 1], as uint8; what lies outside is clipped."""
     return image if image.dtype == np.uint8 else np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
+
+
+def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The image as `(H, W, 3)` uint8, the mask outlined in orange-red, thicker in larger images."""
+    photo = as_uint8(image)
+    photo = np.repeat(photo[..., None], 3, axis=2) if photo.ndim == 2 else photo.copy()
+    thick = max(1, round(max(mask.shape) / 400))
+    photo[ndimage.binary_dilation(mask, iterations=thick) & ~mask] = OUTLINE
+    return photo
 
 
 def resize(image: np.ndarray, longest_side: int | None) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from radar_nb.data.images import load_images, stack_alike, to_tensor
 from radar_nb.data.ranges import range_of
 from radar_nb.method.base import ImageDetector, check_arguments, some_pixels
-from radar_nb.method.features import KERNELS, blur, extract_features, sobel_magnitude
+from radar_nb.method.features import KERNELS, blur, extract_features, random_views, sobel_magnitude
 from radar_nb.method.forest import DECISIONS, one_class_model
 from radar_nb.method.noise_map import READINGS, NoisePredictor, in_patches, in_tiles, noise_map
 from radar_nb.method.training import TrainingConfig, train
@@ -116,7 +116,8 @@ class RadarDetector(Pretrained, ImageDetector):
         crops = ceil(self.calibration_points / len(sobel_maps))  # 1, the map itself, where there are enough
         features, pixels = [], []
         for sobel_map in sobel_maps:
-            features += [self._extract(view[None]) for view in _views(self._inner(sobel_map), crops, rng)]
+            views = random_views(self._inner(sobel_map), crops, rng)
+            features += [self._extract(view[None]) for view in views]
             pixels.append(some_pixels(self._smooth(sobel_map[None]), rng))
         self.calibration_features_ = np.concatenate(features)
         self._set_pixel_threshold(pixels)
@@ -246,13 +247,3 @@ class RadarDetector(Pretrained, ImageDetector):
         detector.calibration_features_ = arrays.pop("features")
         detector._fit_forest()
         return detector
-
-
-def _views(sobel_map: np.ndarray, crops: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The map itself, then `crops - 1` random crops of 70 to 100 % of each side."""
-    yield sobel_map
-    for _ in range(crops - 1):
-        height, width = (ceil(side * rng.uniform(0.7, 1)) for side in sobel_map.shape)
-        row = rng.integers(sobel_map.shape[0] - height + 1)
-        column = rng.integers(sobel_map.shape[1] - width + 1)
-        yield sobel_map[row:row + height, column:column + width]

@@ -1,5 +1,8 @@
 """From a noise map to two numbers: blur, Sobel, global norm and local norm (paper section 3, slide 9)."""
 
+from collections.abc import Iterator
+from math import ceil
+
 import numpy as np
 from scipy import ndimage
 
@@ -93,3 +96,13 @@ def local_norm(maps: np.ndarray, window: int, step: int = 1) -> np.ndarray:
 def extract_features(maps: np.ndarray, window: int, step: int = 1) -> np.ndarray:
     """The two features of RADAR, `(N, 2)`: global norm and local norm of each map `(N, H, W)`."""
     return np.stack([global_norm(maps), local_norm(maps, window, step)], axis=1)
+
+
+def random_views(map_: np.ndarray, crops: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """A map `(..., H, W)` itself, then `crops - 1` random crops of 70 to 100 % of each side."""
+    yield map_
+    for _ in range(crops - 1):
+        height, width = (ceil(side * rng.uniform(0.7, 1)) for side in map_.shape[-2:])
+        row = rng.integers(map_.shape[-2] - height + 1)
+        column = rng.integers(map_.shape[-1] - width + 1)
+        yield map_[..., row:row + height, column:column + width]

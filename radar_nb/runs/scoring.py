@@ -20,10 +20,9 @@ from unicodedata import normalize
 import numpy as np
 from accelerate import Accelerator, InitProcessGroupKwargs
 from PIL import Image
-from scipy import ndimage
 from tqdm import tqdm
 
-from radar_nb.data.images import as_channels, as_uint8, check_image, read_image, write_image
+from radar_nb.data.images import as_channels, check_image, overlay, read_image, write_image
 from radar_nb.data.listing import SCORED, content
 from radar_nb.method.detector import RadarDetector
 from radar_nb.storage.errors import InputError
@@ -33,7 +32,6 @@ from radar_nb.storage.whole import locked, whole_file, write_json
 CHUNK = 64  # images in a journal file; no batch crosses it, so scores do not depend on where a run stopped
 PATIENCE = timedelta(days=30)  # for the slowest process; torch's 30 minutes are short for many huge images
 COLUMNS = ("image", "score", "decision", "error")
-OUTLINE = (255, 69, 0)
 LONGEST_NAME = 180  # bytes of a file's name that go into the names of its mask and overlay
 
 
@@ -119,15 +117,6 @@ def _score_chunk(detector: RadarDetector, paths: Sequence[Path], names: Sequence
         rows[number] = round(finding["score"], 6), "normal" if finding["normal"] else "anomalous", None
     for number, path in enumerate(paths):
         yield dict(zip(COLUMNS, (_printable(str(path)), *rows[number]), strict=True))
-
-
-def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The image as `(H, W, 3)` uint8, the mask outlined in orange-red, thicker in larger images."""
-    photo = as_uint8(image)
-    photo = np.repeat(photo[..., None], 3, axis=2) if photo.ndim == 2 else photo.copy()
-    thick = max(1, round(max(mask.shape) / 400))
-    photo[ndimage.binary_dilation(mask, iterations=thick) & ~mask] = OUTLINE
-    return photo
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
