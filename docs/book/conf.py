@@ -13,6 +13,7 @@ import re
 import sys
 import unicodedata
 from collections import defaultdict
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -22,16 +23,18 @@ from sphinx import addnodes
 from sphinx.util import logging
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(Path(__file__).parent))  # the extensions beside this file
+sys.path.insert(0, str(Path(__file__).parent / "ext"))
+launch = import_module("launch")
 logger = logging.getLogger(__name__)
 
 project, author, copyright = "RADAR in notebooks", "the kit's authors", "the kit's authors, MIT licence"
 html_title = project
 language = "en"
 
-extensions = ["myst_nb", "drawings", "toy_pages"]
+extensions = ["myst_nb", "drawings", "toy_pages", "folding", "dark_figures", "terms", "answers",
+              "excerpts"]
 root_doc = "docs/book/index"
-include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/index.md", "README.md", "CLAIMS.md",
+include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/*.md", "README.md", "CLAIMS.md",
                     "data_download/README.md",
                     "weights/*/README.md"]
 exclude_patterns = [".venv*", ".git", "build", "runs", "**/.ipynb_checkpoints"]
@@ -41,6 +44,7 @@ nb_ipywidgets_js = {}  # its default loads scripts from a network; widgets need 
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None),
                               ("html", "application/javascript", None)]
 nb_render_text_lexer = "none"
+nb_code_prompt_show = nb_code_prompt_hide = "The code"
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
 
@@ -48,8 +52,10 @@ html_theme = "sphinx_book_theme"
 html_theme_options = {"use_fullscreen_button": False, "footer_content_items": ["copyright.html"],
                       "show_toc_level": 2,
                       "navbar_persistent": []}  # one search field, in the sidebar
+html_theme_options |= launch.buttons(launch.address(launch.PYPROJECT.read_text()))
 html_context = {"default_mode": "auto"}  # as the reader's system is, until the button is pressed
 html_static_path, html_css_files, templates_path = ["static", "toy"], ["book.css"], ["templates"]
+html_js_files = [(name, {"defer": "defer"}) for name in ("exercises.js", "figures.js")]
 html_additional_pages = {"index": "redirect.html"}  # build/book/index.html leads to the first page
 html_math_renderer = "mathml"
 html_show_sphinx = html_show_search_summary = False  # they would be fetched: no browser does so from files

@@ -75,7 +75,7 @@ def test_every_picture_is_described(pages):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_figures_of_a_notebook_keep_their_alt_text(book, pages, path):
     outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-    shown = pages[book / "notebooks" / f"{path.stem}.html"].select(".cell_output img")
+    shown = pages[book / "notebooks" / f"{path.stem}.html"].select(".cell_output img:not(.only-dark)")
     assert [image["alt"] for image in shown] == [output.metadata["image/png"]["alt"] for output in outputs]
 
 
@@ -156,7 +156,7 @@ def test_in_a_browser_from_the_file_system(book, chromium):
     page.wait_for_url("**/docs/book/index.html")
     page.goto((book / "notebooks" / "05_noise_maps.html").as_uri())
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    picture = "(e => [getComputedStyle(e).backgroundColor, e.naturalWidth > 0])(document.querySelector('.cell_output img'))"
+    picture = "(e => [getComputedStyle(e).backgroundColor, e.naturalWidth > 0])(document.querySelector('.cell_output img:not(.only-dark)'))"
     assert page.evaluate(picture) == ["rgb(255, 255, 255)", True]
     assert page.evaluate("document.documentElement.scrollWidth") <= 420, "the page itself scrolls sideways on a narrow window"
     assert page.evaluate("document.querySelector('math[display=block], math').getBoundingClientRect().height") > 5

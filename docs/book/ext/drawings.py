@@ -7,7 +7,7 @@ from pathlib import Path
 
 from docutils import nodes
 
-FOLDER = Path(__file__).parents[1] / "drawings"
+FOLDER = Path(__file__).parents[2] / "drawings"
 
 
 def inline(svg: str) -> str:
