@@ -1,0 +1,99 @@
+"""What is usual on normal images: a Gaussian for each view, and how its distance depends on the place."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from radar_nb.beyond.views import rows_and_columns_off
+
+DRAWN = 2000   # cells of each image that are learnt from
+RIDGE = 1e-2   # of the correlation matrix, so that few images do not make it singular
+
+
+class Usual:
+    """The usual values of the views, and a map of how unusual each cell of an image is.
+
+    For a view with values `f` in surroundings `c`, both vectors:
+
+    1. `d = log sqrt((f - m)' P (f - m))`, the Mahalanobis distance from all normal cells (one Gaussian for
+       all positions: PaDiM of Defard et al. 2021 without its grid, so that images need not be aligned). A
+       view of one channel is taken as it is.
+    2. `r = d - b(c)`: minus the distance that is usual in such surroundings, a linear regression.
+    3. minus the mean of each row and column.
+
+    Attributes:
+        arrays: `mean_k`, `precision_k` of each view k with several channels; `usual_k`, the coefficients of
+            b; `lowest`, `highest` `(9,)`: b is not asked beyond the surroundings that were seen.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        self.arrays = arrays
+
+    @classmethod
+    def learn(cls, drawn: Sequence[tuple[list[np.ndarray], np.ndarray]]) -> "Usual":
+        """From `draw_cells` of normal images."""
+        places = np.concatenate([surroundings for _, surroundings in drawn], axis=1).astype(np.float64)
+        lowest, highest = np.quantile(places, (0.001, 0.999), axis=1)
+        arrays = {"lowest": lowest, "highest": highest}
+        for k in range(len(drawn[0][0])):
+            values = np.concatenate([views[k] for views, _ in drawn], axis=1).astype(np.float64)
+            if len(values) > 1:
+                arrays[f"mean_{k}"], arrays[f"precision_{k}"] = _gaussian(values)
+            unusual = cls(arrays)._distance(k, values.astype(np.float32))
+            arrays[f"usual_{k}"] = _regression(cls(arrays)._within(places), unusual)
+        return cls(arrays)
+
+    def maps(self, views: Sequence[np.ndarray], surroundings: np.ndarray) -> np.ndarray:
+        """How unusual each cell of each image is: `(N, views, h, w)` float32, in units of the logarithm.
+
+        Args:
+            views: `(N, K, h, w)` each; surroundings: `(N, 9, h, w)`.
+        """
+        images, _, height, width = surroundings.shape
+        maps = np.empty((images, len(views), height * width), np.float32)
+        for n in range(images):
+            places = self._within(surroundings[n].reshape(9, -1))
+            for k, view in enumerate(views):
+                usual = self.arrays[f"usual_{k}"]
+                distance = self._distance(k, view[n].reshape(view.shape[1], -1))
+                maps[n, k] = distance - usual[:-1] @ places - usual[-1]
+        return rows_and_columns_off(maps.reshape(images, len(views), height, width))
+
+    def _distance(self, k: int, values: np.ndarray) -> np.ndarray:
+        """Values `(K, M)` of view k to the logarithm of their distance, `(M,)`."""
+        if f"mean_{k}" not in self.arrays:
+            return values[0]
+        offsets = values - self.arrays[f"mean_{k}"][:, None].astype(np.float32)
+        squares = ((self.arrays[f"precision_{k}"].astype(np.float32) @ offsets) * offsets).sum(axis=0)
+        return 0.5 * np.log(np.maximum(squares, 1e-6))
+
+    def _within(self, places: np.ndarray) -> np.ndarray:
+        return np.clip(places, self.arrays["lowest"][:, None], self.arrays["highest"][:, None])
+
+
+def draw_cells(views: Sequence[np.ndarray], surroundings: np.ndarray,
+               rng: np.random.Generator) -> list[tuple[list[np.ndarray], np.ndarray]]:
+    """For each image of a batch, `DRAWN` cells at random, or all: their views and surroundings, `(K, M)`."""
+    drawn = []
+    for n, places in enumerate(surroundings):
+        chosen = rng.permutation(places[0].size)[:DRAWN]
+        drawn.append(([view[n].reshape(view.shape[1], -1)[:, chosen] for view in views],
+                      places.reshape(len(places), -1)[:, chosen]))
+    return drawn
+
+
+def _gaussian(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `(K,)` and inverse covariance `(K, K)` of `(K, M)`; `RIDGE` shrinks the correlations."""
+    deviation = values.std(axis=1) + 1e-6
+    correlation = np.cov(values / deviation[:, None], bias=True)
+    shrunk = (1 - RIDGE) * correlation + RIDGE * np.eye(len(correlation))
+    return values.mean(axis=1), np.linalg.inv(shrunk) / np.outer(deviation, deviation)
+
+
+def _regression(places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Ridge regression of `(M,)` on `(9, M)`: nine coefficients and the constant."""
+    mean, deviation = places.mean(axis=1, keepdims=True), places.std(axis=1, keepdims=True) + 1e-9
+    scaled = (places - mean) / deviation
+    gram = scaled @ scaled.T / scaled.shape[1] + 1e-3 * np.eye(len(scaled))
+    weights = np.linalg.solve(gram, scaled @ (values - values.mean()) / scaled.shape[1]) / deviation[:, 0]
+    return np.append(weights, values.mean() - weights @ mean[:, 0])
