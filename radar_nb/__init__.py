@@ -23,6 +23,7 @@ _HOMES = {
     "in_patches": "radar_nb.method.noise_map",
     # beyond it
     "VariantDetector": "radar_nb.beyond.detector",
+    "FusedDetector": "radar_nb.beyond.fused",
     "noise_free_detector": "radar_nb.beyond.detector",
     "load_detector": "radar_nb.beyond.detector",
     "OnnxUNet": "radar_nb.beyond.onnx",

@@ -12,6 +12,8 @@ from radar_nb.arguments import make_parser
 from radar_nb.storage.errors import InputError, StorageError
 
 if TYPE_CHECKING:
+    from diffusers import UNet2DModel
+
     from radar_nb.method.training import TrainingConfig
     from radar_nb.runs.kit import Kit
 
@@ -48,7 +50,6 @@ def _training_config(args: argparse.Namespace, config: "TrainingConfig") -> "Tra
 
 def _train(args: argparse.Namespace) -> int:
     from radar_nb.experiments.metrics import evaluate
-    from radar_nb.method.detector import RadarDetector
     from radar_nb.runs.kit import Kit
     from radar_nb.runs.provenance import write_card
     from radar_nb.runs.training import TrainingStopped, is_main_process, train_into
@@ -64,12 +65,28 @@ def _train(args: argparse.Namespace) -> int:
         print(f"python -m radar_nb train: {stopped}", file=sys.stderr)
         return 143  # as a shell says it of a program that SIGTERM has ended
     if is_main_process():
-        detector = RadarDetector(unet=result.unet, training=config, random_state=args.seed,
-                                 longest_side=kit.longest_side).fit(kit.data.calibrate)
+        detector = _detector(args, kit, config, result.unet)
         detector.save_pretrained(args.out)
         write_card(Path(args.out), kit, config, result, evaluate(detector, kit.data))
         print(f"{args.out}: U-Net and detector, loss {result.losses[-1]:.3f}, {result.seconds:.0f} s")
     return 0
+
+
+def _detector(args: argparse.Namespace, kit: "Kit", config: "TrainingConfig", unet: "UNet2DModel"):
+    """The detector of `train`. The fused one has a page beside it, and says what it relies on."""
+    from radar_nb.beyond.card import Card
+    from radar_nb.beyond.fused import FusedDetector
+    from radar_nb.data.named import NAMED
+    from radar_nb.method.detector import RadarDetector
+    options = {"unet": unet, "training": config, "random_state": args.seed, "longest_side": kit.longest_side}
+    if (args.recipe or ("paper" if args.dataset in NAMED else "fused")) == "paper":
+        return RadarDetector(**options).fit(kit.data.calibrate)
+    detector = FusedDetector(**options).fit(kit.data.calibrate, learnt=kit.data.train)
+    card = Card(detector, kit.data.calibrate, args.seed)
+    card.write(Path(args.out, "card.html"), f"A detector for {kit.data.name}")
+    print("\n".join(f"* {line}" for line in card.lines()))
+    print(f"{Path(args.out, 'card.html')}: look at the most suspicious of your normal images there")
+    return detector
 
 
 def _score(args: argparse.Namespace) -> int:

@@ -31,6 +31,9 @@ def _add_run_and_train(commands) -> None:
                                 help="train a U-Net and calibrate a detector; goes on where --out holds "
                                      "checkpoints")
     train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu: sizes and settings")
+    train.add_argument("--recipe", choices=("fused", "paper"),
+                       help="fused: three views of one U-Net call, for photographs; paper: the paper's own "
+                            "(default: fused on a folder, paper on a made data set)")
     train.add_argument("--steps", type=int, help="training steps (default: the profile's)")
     train.add_argument("--network",
                        help="which U-Net: plain, folded, narrow or others of radar_nb.experiments.networks "

@@ -8,6 +8,7 @@ import numpy as np
 from diffusers import UNet2DModel
 
 from radar_nb.beyond.decisions import DECISIONS, outlier_model
+from radar_nb.beyond.fused import FusedDetector
 from radar_nb.beyond.maps import (
     fit_covariance,
     mahalanobis_map,
@@ -20,7 +21,7 @@ from radar_nb.method.features import blur, global_norm, window_norms
 from radar_nb.method.noise_map import HALO
 from radar_nb.method.training import TrainingConfig
 from radar_nb.storage.errors import InputError
-from radar_nb.storage.pretrained import needs_options
+from radar_nb.storage.pretrained import saved_class
 
 MAPS = ("sobel", "magnitude", "covariance")
 # The kit's recipe before the authors' slides were known: our own generalisation of the paper's one step.
@@ -144,10 +145,11 @@ def noise_free_detector(**options) -> VariantDetector:
     return VariantDetector(**(NOISE_FREE | options))
 
 
-def load_detector(folder: str | Path) -> RadarDetector:
-    """Load a saved `RadarDetector`, or `VariantDetector` where it has options beyond the paper.
+def load_detector(folder: str | Path) -> RadarDetector | FusedDetector:
+    """Load a saved `RadarDetector`, `VariantDetector` or `FusedDetector`, whichever the folder holds.
 
     Raises:
         InputError: the folder does not hold a detector, or it is damaged.
     """
-    return (VariantDetector if needs_options(folder) else RadarDetector).from_pretrained(folder)
+    classes = {"VariantDetector": VariantDetector, "FusedDetector": FusedDetector}
+    return classes.get(saved_class(folder), RadarDetector).from_pretrained(folder)

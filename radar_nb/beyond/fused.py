@@ -18,7 +18,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.beyond.limits import upper_limit
 from radar_nb.beyond.usual import Usual, draw_cells
-from radar_nb.beyond.views import CELL, VIEWS, cell_views, hidden_layers, surroundings
+from radar_nb.beyond.views import (
+    CELL,
+    VIEWS,
+    cell_views,
+    hidden_layers,
+    surroundings,
+    within_the_image,
+)
 from radar_nb.data.images import to_tensor
 from radar_nb.method.base import ImageDetector, check_arguments, some_pixels
 from radar_nb.method.noise_map import noise_map, whole_image
@@ -49,7 +56,8 @@ class FusedDetector(Pretrained, ImageDetector):
 
     Attributes:
         unet_, channels_, offset_, pixel_threshold_: as `RadarDetector`'s; usual_: what is usual;
-        scale_: `(3,)`, spread of each view's map; calibration_features_: `(M, 4)`, of each calibration image
+        scale_: `(2, 3)`, spread of both readings of
+        each view's map; calibration_features_: `(M, 4)`, of each calibration image
         the scores of its three views and of its fused map.
     """
 
@@ -91,7 +99,7 @@ class FusedDetector(Pretrained, ImageDetector):
         return self
 
     def _unusual(self, images: list, learnt: Sequence) -> list[np.ndarray]:
-        """Maps `(3, h, w)` of the calibration images, from usual values that were learnt on others."""
+        """Maps of the calibration images, from usual values that were learnt on others."""
         if len(learnt):
             step = -(-len(learnt) // LEARNT_FROM)
             self.usual_ = Usual.learn(self._drawn(learnt[::step]))
@@ -113,12 +121,11 @@ class FusedDetector(Pretrained, ImageDetector):
 
     def _calibrate(self, maps: list[np.ndarray]) -> None:
         """Scales, fused scores and both thresholds from the maps of calibration images."""
-        inner = np.concatenate([_inner(map_).reshape(len(VIEWS), -1) for map_ in maps], axis=1)
-        middle = np.median(inner, axis=1, keepdims=True)
-        self.scale_ = 1.4826 * np.median(np.abs(inner - middle), axis=1) + 1e-6
+        inner = np.concatenate([_inner(map_).reshape(2, len(VIEWS), -1) for map_ in maps], axis=2)
+        self.scale_ = 1.4826 * np.median(np.abs(inner), axis=2) + 1e-6
         self.calibration_features_ = np.stack([self._features(map_) for map_ in maps])
         rng = np.random.default_rng(self.random_state)
-        pixels = [some_pixels(self._anomaly_map(map_, CELL * np.array(map_.shape[1:])), rng) for map_ in maps]
+        pixels = [some_pixels(self._anomaly_map(map_, CELL * np.array(map_.shape[2:])), rng) for map_ in maps]
         self._set_pixel_threshold(pixels)
         self._set_limit()
 
@@ -129,7 +136,7 @@ class FusedDetector(Pretrained, ImageDetector):
 
     def inspect(self, images: Iterable) -> Iterator[dict]:
         """For each image, from one U-Net call: `image`, `noise_map`, `anomaly_map`, `mask`, `features` (how
-        unusual, of each view and fused), `score`, `normal`. Memory does not grow with the number of images.
+        unusual, in each map and fused), `score`, `normal`. Memory does not grow with the number of images.
         """
         check_is_fitted(self, "usual_")
         for batch, noise, unusual in self._measured(images, self.usual_):
@@ -163,24 +170,27 @@ class FusedDetector(Pretrained, ImageDetector):
             yield batch, noise.float().numpy(), views, surroundings(x0)
 
     def _measured(self, images: Iterable, usual: Usual) -> Iterator[tuple]:
+        """Batches of images, their noise maps, and both readings of their maps `(N, 2, 3, h, w)`."""
         for batch, noise, views, places in self._called(images):
-            yield batch, noise, usual.maps(views, places)
+            yield batch, noise, within_the_image(usual.maps(views, places)).swapaxes(0, 1)
 
     def _features(self, maps: np.ndarray) -> np.ndarray:
-        """Score of each view's map and of the fused map, `(4,)`, from maps `(3, h, w)`."""
-        fused = (maps / self.scale_[:, None, None]).mean(axis=0)
-        return np.array([np.quantile(_inner(ndimage.gaussian_filter(map_, 1)), QUANTILE)
-                         for map_ in (*maps, fused)])
+        """Score of each of the six maps and of the fused map, `(7,)`, from maps `(2, 3, h, w)`."""
+        several = np.concatenate([maps.reshape(-1, *maps.shape[2:]), self._fused(maps)[None]])
+        return np.quantile(_inner(ndimage.gaussian_filter(several, (0, 1, 1))), QUANTILE, axis=(1, 2))
 
     def _fuse(self, features: np.ndarray) -> np.ndarray:
-        """How unusual images are, `(N,)`: half the fused map's z, half the mean of the views' z."""
+        """How unusual images are, `(N,)`: half the fused map's z, half the mean of the six maps' z."""
         normal = self.calibration_features_
         z = (features - np.median(normal, axis=0)) / (normal.std(axis=0) + 1e-9)
         return (z[:, :-1].mean(axis=1) + z[:, -1]) / 2
 
+    def _fused(self, maps: np.ndarray) -> np.ndarray:
+        return (maps / self.scale_[..., None, None]).mean(axis=(0, 1))
+
     def _anomaly_map(self, maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         """The fused map, smoothed, in the image's size; the border takes the value of its nearest cell."""
-        fused = ndimage.gaussian_filter((maps / self.scale_[:, None, None]).mean(axis=0), 1)
+        fused = ndimage.gaussian_filter(self._fused(maps), 1)
         edged = np.pad(_inner(fused), [(width, width) for width in _border(fused)], mode="edge")
         large = torch.nn.functional.interpolate(torch.from_numpy(edged).float()[None, None],
                                                 scale_factor=CELL, mode="bilinear")

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from radar_nb.beyond.views import rows_and_columns_off
-
 DRAWN = 2000   # cells of each image that are learnt from
 RIDGE = 1e-2   # of the correlation matrix, so that few images do not make it singular
 
@@ -13,17 +11,16 @@ RIDGE = 1e-2   # of the correlation matrix, so that few images do not make it si
 class Usual:
     """The usual values of the views, and a map of how unusual each cell of an image is.
 
-    For a view with values `f` in surroundings `c`, both vectors:
+    For a view with values `f` in surroundings `c`, both vectors, a cell is as unusual as:
 
     1. `d = log sqrt((f - m)' P (f - m))`, the Mahalanobis distance from all normal cells (one Gaussian for
        all positions: PaDiM of Defard et al. 2021 without its grid, so that images need not be aligned). A
        view of one channel is taken as it is.
     2. `r = d - b(c)`: minus the distance that is usual in such surroundings, a linear regression.
-    3. minus the mean of each row and column.
 
     Attributes:
         arrays: `mean_k`, `precision_k` of each view k with several channels; `usual_k`, the coefficients of
-            b; `lowest`, `highest` `(9,)`: b is not asked beyond the surroundings that were seen.
+            b; `lowest`, `highest` `(10,)`: b is not asked beyond the surroundings that were seen.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]):
@@ -47,17 +44,17 @@ class Usual:
         """How unusual each cell of each image is: `(N, views, h, w)` float32, in units of the logarithm.
 
         Args:
-            views: `(N, K, h, w)` each; surroundings: `(N, 9, h, w)`.
+            views: `(N, K, h, w)` each; surroundings: `(N, 10, h, w)`.
         """
         images, _, height, width = surroundings.shape
         maps = np.empty((images, len(views), height * width), np.float32)
         for n in range(images):
-            places = self._within(surroundings[n].reshape(9, -1))
+            places = self._within(surroundings[n].reshape(-1, height * width))
             for k, view in enumerate(views):
                 usual = self.arrays[f"usual_{k}"]
                 distance = self._distance(k, view[n].reshape(view.shape[1], -1))
                 maps[n, k] = distance - usual[:-1] @ places - usual[-1]
-        return rows_and_columns_off(maps.reshape(images, len(views), height, width))
+        return maps.reshape(images, len(views), height, width)
 
     def _distance(self, k: int, values: np.ndarray) -> np.ndarray:
         """Values `(K, M)` of view k to the logarithm of their distance, `(M,)`."""
@@ -91,7 +88,7 @@ def _gaussian(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _regression(places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Ridge regression of `(M,)` on `(9, M)`: nine coefficients and the constant."""
+    """Ridge regression of `(M,)` on `(10, M)`: ten coefficients and the constant."""
     mean, deviation = places.mean(axis=1, keepdims=True), places.std(axis=1, keepdims=True) + 1e-9
     scaled = (places - mean) / deviation
     gram = scaled @ scaled.T / scaled.shape[1] + 1e-3 * np.eye(len(scaled))

@@ -68,10 +68,11 @@ def cell_views(noise: torch.Tensor, hidden: list[torch.Tensor], unet: torch.nn.M
 
 
 def surroundings(images: torch.Tensor) -> np.ndarray:
-    """Local brightness, deviation and gradient of images `(N, C, H, W)` in [-1, 1], and their products.
+    """Local brightness, deviation and gradient of images `(N, C, H, W)` in [-1, 1], their products, and how
+    near the edge is.
 
-    What is usual in a place depends on them: bright or rough places are louder. Nine numbers a cell, from
-    the grey image: `(N, 9, h, w)` float32.
+    What is usual in a place depends on them: bright or rough places are louder, and so are those next to
+    the edge, beyond which the network cannot see. Ten numbers a cell: `(N, 10, h, w)` float32.
     """
     grey = images.float().mean(dim=1, keepdim=True) / 2 + 0.5
     across, down = F.pad(grey.diff(dim=3), (0, 1, 0, 0)), F.pad(grey.diff(dim=2), (0, 0, 0, 1))
@@ -80,7 +81,9 @@ def surroundings(images: torch.Tensor) -> np.ndarray:
     deviation = 0.5 * np.log(np.maximum(square - mean**2, 0) + 2e-5)
     first = np.concatenate([mean, deviation, np.log(_smooth(gradient, 4) + 2e-3)], axis=1)
     pairs = [first[:, [i]] * first[:, [j]] for i in range(3) for j in range(i, 3)]
-    return np.concatenate([first, *pairs], axis=1)
+    rows, columns = (np.minimum(np.arange(side), np.arange(side)[::-1]) for side in first.shape[2:])
+    edge = np.exp(-np.minimum(rows[:, None], columns) / 2).astype(np.float32)
+    return np.concatenate([first, *pairs, np.broadcast_to(edge, mean.shape)], axis=1)
 
 
 def cells(maps: torch.Tensor) -> torch.Tensor:
@@ -88,14 +91,17 @@ def cells(maps: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(maps, CELL, ceil_mode=True, count_include_pad=False)
 
 
-def rows_and_columns_off(maps: np.ndarray) -> np.ndarray:
-    """Maps `(..., h, w)` minus the mean of each row and each column.
+def within_the_image(maps: np.ndarray) -> np.ndarray:
+    """Two readings of maps `(..., h, w)`, each beside what is usual in its own image: `(2, ..., h, w)`.
 
-    Grinding marks, edges of a part and a lamp at one side make whole rows and columns louder; a defect is
-    short. It also takes off what the whole image shares: exposure, focus.
+    The first is minus the median of each row, then of each column. Grinding marks, edges of a part and a lamp
+    at one side make whole rows and columns louder; a defect is shorter than half of them, and moves no
+    median. The second is minus the median of the image, for defects so large that the first loses them.
+    Both take off what the whole image shares, such as exposure and focus.
     """
-    maps = maps - maps.mean(axis=-1, keepdims=True)
-    return maps - maps.mean(axis=-2, keepdims=True)
+    rows = maps - np.median(maps, axis=-1, keepdims=True)
+    columns = rows - np.median(rows, axis=-2, keepdims=True)
+    return np.stack([columns, maps - np.median(maps, axis=(-2, -1), keepdims=True)])
 
 
 def _smooth(maps: torch.Tensor, scale: float) -> np.ndarray:

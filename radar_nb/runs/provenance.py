@@ -53,8 +53,8 @@ def write_card(folder: Path, kit: Kit, config: TrainingConfig, result: TrainingR
     write_text(folder / "README.md", f"""# U-Net and RADAR detector for `{kit.data.name}`
 
 A `diffusers.UNet2DModel` of {parameters:,} parameters that predicts noise, trained on normal images only, and
-beside it the calibration of a `RadarDetector`. Load it with `RadarDetector.from_pretrained(folder)`, or the
-U-Net alone with `UNet2DModel.from_pretrained(folder)`.
+beside it the calibration of a detector. Load it with `radar_nb.load_detector(folder)`, or the U-Net alone
+with `UNet2DModel.from_pretrained(folder)`.
 
 | | |
 |---|---|

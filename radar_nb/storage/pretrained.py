@@ -61,17 +61,18 @@ class Pretrained:
         return detector
 
 
-def needs_options(folder: str | Path) -> bool:
-    """True where a folder's detector has options beyond the paper; False too where nobody can tell."""
+def saved_class(folder: str | Path) -> str:
+    """The name of the class that a folder's detector needs; `RadarDetector` too where nobody can tell."""
     try:
         settings = read_json(Path(folder) / SETTINGS)
     except InputError:  # from_pretrained says what is wrong
-        return False
+        return "RadarDetector"
     if "detector" in settings:
-        return settings["detector"] == "VariantDetector"
-    return any(settings.get(name, value) != value for name, value in PLAIN.items()) \
+        return str(settings["detector"])
+    options = any(settings.get(name, value) != value for name, value in PLAIN.items()) \
         or isinstance(settings.get("timestep"), list) or settings.get("tile", 512) != 512 \
         or settings.get("decision") not in (None, "isolation_forest")
+    return "VariantDetector" if options else "RadarDetector"
 
 
 def _upgraded(cls: type, settings: dict) -> dict:
@@ -79,9 +80,9 @@ def _upgraded(cls: type, settings: dict) -> dict:
 
     Raises InputError where the class cannot be as the folder says.
     """
-    settings = EARLIER | settings
-    settings.pop("detector", None), settings.pop("engine", None)
     taken = cls().get_params(deep=False)
+    settings = {name: value for name, value in EARLIER.items() if name in taken} | settings
+    settings.pop("detector", None), settings.pop("engine", None)
     for name in [name for name in settings if name not in taken]:
         fixed = PLAIN.get(name, getattr(cls, name, None))
         if settings[name] == fixed and fixed is not None:

