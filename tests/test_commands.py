@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from radar_nb.__main__ import main
+from radar_nb.beyond.detector import load_detector
+from radar_nb.beyond.fused import FusedDetector
 from radar_nb.data.images import write_image
-from radar_nb.method.detector import RadarDetector
 from radar_nb.runs import notebooks as reproduce
 from radar_nb.runs.kit import Kit
 from radar_nb.storage.places import REPOSITORY
@@ -75,15 +76,17 @@ def test_bad_data_is_one_line_and_status_2_and_overwrites_nothing(capsys, tmp_pa
 def test_train_then_score(capsys, tmp_path, mvtec_folder):
     model, out = tmp_path / "model", tmp_path / "out"
     assert main(["train", "--profile", "smoke", "--dataset", str(mvtec_folder), "--steps", "3", "--out", str(model)]) == 0
-    assert {"config.json", "diffusion_pytorch_model.safetensors", "detector.json", "README.md"} <= {p.name for p in model.iterdir()}
+    assert "false alarms" in capsys.readouterr().out
+    assert {"config.json", "diffusion_pytorch_model.safetensors", "detector.json", "README.md", "card.html"} <= {p.name for p in model.iterdir()}
     assert "| image auroc |" in (model / "README.md").read_text()
     images = mvtec_folder / "test" / "scratch"
     (images / "broken.png").write_text("no image")
     assert main(["score", "--model", str(model), str(images), str(mvtec_folder / "test/good/000.png"), "--out", str(out)]) == 1
     rows = list(csv.DictReader((out / "scores.csv").open()))
     assert [row["decision"] != "" for row in rows] == [True, True, False, True] and "broken.png: not an image" in rows[2]["error"]
-    loaded = RadarDetector.from_pretrained(model)
-    assert float(rows[0]["score"]) == pytest.approx(loaded.score_samples([images / "000.png"])[0], abs=1e-6)
+    loaded = load_detector(model)
+    assert isinstance(loaded, FusedDetector)
+    assert float(rows[0]["score"]) == pytest.approx(loaded.score_samples([images / "000.png"])[0], rel=1e-4)
     assert sum(1 for _ in (out / "masks").rglob("*.png")) == 3
 
 

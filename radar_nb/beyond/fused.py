@@ -8,6 +8,7 @@ equal weights: nothing is chosen for a data set.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -26,7 +27,8 @@ from radar_nb.beyond.views import (
     surroundings,
     within_the_image,
 )
-from radar_nb.data.images import to_tensor
+from radar_nb.data.images import load_images, to_tensor
+from radar_nb.data.ranges import range_of
 from radar_nb.method.base import ImageDetector, check_arguments, some_pixels
 from radar_nb.method.noise_map import noise_map, whole_image
 from radar_nb.method.training import TrainingConfig, train
@@ -55,10 +57,10 @@ class FusedDetector(Pretrained, ImageDetector):
         longest_side: larger images are shrunk to this many pixels, and their maps have the shrunken size.
 
     Attributes:
-        unet_, channels_, offset_, pixel_threshold_: as `RadarDetector`'s; usual_: what is usual;
-        scale_: `(2, 3)`, spread of both readings of
-        each view's map; calibration_features_: `(M, 4)`, of each calibration image
-        the scores of its three views and of its fused map.
+        unet_, channels_, offset_, pixel_threshold_, value_range_: as `RadarDetector`'s.
+        usual_: what is usual; scale_: `(2, 3)`, spread of both readings of each view's map.
+        calibration_features_: `(M, 7)`, of each calibration image the scores of these six maps and of the
+            fused one.
     """
 
     def __init__(self, contamination: float = 0.05, random_state: int = 0, *,
@@ -86,10 +88,13 @@ class FusedDetector(Pretrained, ImageDetector):
             InputError: a bad image, too few images, or an argument out of range.
         """
         check_arguments(self, _LIMITS, {})
+        self.value_range_ = range_of(images)
         images = list(images)
         if self.unet is None:
             learnt, images = self._hold_out(images)
-            self.unet_ = train(learnt, self._training(), progress=True).unet
+            read = partial(load_images, smallest=self.smallest_side, longest_side=self.longest_side,
+                           value_range=self.value_range_)
+            self.unet_ = train(read(learnt), self._training(), progress=True).unet
         else:
             self.unet_ = self.unet
         self.channels_ = image_channels(self.unet_)
@@ -202,13 +207,17 @@ class FusedDetector(Pretrained, ImageDetector):
         check_is_fitted(self, "usual_")
         settings = self.get_params(deep=False)
         del settings["unet"], settings["training"]
-        settings |= {"patch_size": self.smallest_side, "pixel_threshold": self.pixel_threshold_}
+        settings |= {"patch_size": self.smallest_side, "pixel_threshold": self.pixel_threshold_,
+                     "value_range": self.value_range_}
         return settings, {"features": self.calibration_features_, "scale": self.scale_} | self.usual_.arrays
 
     @classmethod
     def _restore(cls, settings: dict, arrays: dict[str, np.ndarray], unet: UNet2DModel) -> "FusedDetector":
-        threshold = settings.pop("pixel_threshold")
+        threshold, value_range = settings.pop("pixel_threshold"), settings.pop("value_range", None)
         detector = cls(**settings, unet=unet)
+        if value_range is not None and value_range < 1:
+            raise InputError(f"value_range={value_range!r}: give a whole number from 1")
+        detector.value_range_ = value_range
         check_arguments(detector, _LIMITS, {})
         detector.unet_, detector.channels_ = unet, image_channels(unet)
         detector.pixel_threshold_ = float(threshold)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from radar_nb.beyond.detector import noise_free_detector
+from radar_nb.beyond.fused import FusedDetector
 from radar_nb.method.detector import RadarDetector
 from radar_nb.rivals.diffusion_ad import DiffusionAd
 from radar_nb.rivals.forest_clustering import ForestClustering
@@ -57,6 +58,11 @@ def _radar(make: Callable = RadarDetector, **options) -> Callable:
 
 def _noise_free(**options) -> Callable:
     return _radar(noise_free_detector, **options)
+
+
+def _fused(kit: Kit, calibrate: Sequence) -> FusedDetector:
+    return FusedDetector(unet=kit.unet, training=kit.training, random_state=kit.seed).fit(
+        calibrate, learnt=kit.data.train)
 
 
 def _diffusion(kind: type, **options) -> Callable:
@@ -113,6 +119,7 @@ METHODS = {
     "radar_two_timesteps": Method("RADAR, mended: two timesteps", OURS, 2, _noise_free(**TWO_TIMESTEPS)),
     "radar_standardised": Method("RADAR, mended: rows and columns", OURS, 1, _noise_free(
         standardise=True, window=3, local_quantile=0.995, **DISTANCE)),
+    "radar_fused": Method("RADAR, fused: three views of one call", OURS, 1, _fused),
     "ddim10": Method("DDIM reconstruction, 10 steps", RECONSTRUCTION, 10,
                      _diffusion(Reconstruction, start=START, steps=10)),
     "ddim25": Method("DDIM reconstruction, 25 steps", RECONSTRUCTION, 25,
@@ -139,5 +146,5 @@ METHODS = {
     "forest_clustering_per_angle": Method("Forest and clustering, one for each angle", STATISTICAL, 0,
                                           _per_angle(ForestClustering), EXTRUSION),
     "ocsvm": Method("One-class SVM on LBP and GLCM", STATISTICAL, 0, _statistical(TextureOneClassSvm)),
-    "patchcore": Method("PatchCore, WideResNet50", "pretrained", 0, _statistical(PatchCore)),
+    "patchcore": Method("PatchCore, EfficientNet-Lite0", "pretrained", 0, _statistical(PatchCore)),
 }

@@ -15,7 +15,6 @@ from radar_nb.experiments.comparison import compare
 from radar_nb.rivals.patchcore import PatchCore, _coreset
 from radar_nb.storage.errors import Unavailable
 
-
 WIDE = "wide_resnet50_2"
 
 
