@@ -8,9 +8,9 @@
   dialog.addEventListener("click", () => dialog.close());
 
   function enlarge(image) {
-    const large = image.cloneNode();
-    large.className = "";
-    large.removeAttribute("width");
+    const large = image.cloneNode(true);
+    if (image.matches("svg")) large.style.width = "820px"; // a drawing has no size of its own
+    else large.className = "";
     const close = Object.assign(document.createElement("button"), { type: "button", textContent: "Close" });
     dialog.replaceChildren(close, large);
     document.body.append(dialog);
@@ -19,7 +19,8 @@
 
   // A figure becomes a button where the window is too narrow for it.
   function prepare(image) {
-    if (image.closest("button, a, .toy") || image.naturalWidth <= image.clientWidth + 40 || !image.clientWidth) return;
+    const shown = image.getBoundingClientRect().width, full = image.naturalWidth || 600;
+    if (image.closest("button, a, .toy") || !shown || full <= shown + 40) return;
     const button = Object.assign(document.createElement("button"), { type: "button", className: "enlarge", title: "Enlarge" });
     image.replaceWith(button);
     button.append(image);
@@ -27,11 +28,15 @@
   }
 
   function prepareAll() {
-    for (const image of document.querySelectorAll(".bd-article img"))
-      if (image.complete) prepare(image); else image.addEventListener("load", () => prepare(image), { once: true });
+    for (const image of document.querySelectorAll(".bd-article img, .bd-article svg.drawing"))
+      if (image.complete !== false) prepare(image); else image.addEventListener("load", () => prepare(image), { once: true });
   }
   prepareAll();
   new MutationObserver(prepareAll).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+
+  // What scrolls by itself can be reached with the keyboard.
+  for (const wide of document.querySelectorAll(".equation, .bd-article .cell_output"))
+    if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
 
   // Paper is white: a dark page is printed light.
   const root = document.documentElement;
