@@ -88,7 +88,8 @@ class Card:
             f"It cannot see: what is normal elsewhere in the image and wrong only in its place (a missing "
             f"part); a change of the whole image, such as colour or focus; long defects along a whole row or "
             f"column; anything within {BORDER * CELL} pixels of the edge; defects below about {CELL} pixels.",
-            "If the camera, the lens, the lamp or the material changes, train again.",
+            "If the camera, the lens, the lamp or the material changes, train again. Do not wait for alarms: "
+            "less light or a soft focus raises none, it hides defects. Show it a known defect each day.",
         ]
 
     def write(self, path: str | Path, title: str) -> None:

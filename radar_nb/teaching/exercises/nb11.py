@@ -33,11 +33,11 @@ EXERCISES: tuple[Exercise, ...] = (
     Choice(
         "11.3",
         hints=("The surface is the same; the light is not.",
-               "What knows how loud a normal map is: the network or the forest?"),
+               "What knows what is usual in a place: the network or the calibration?"),
         worked="a: calibrate again on new normal images; train again only if that does not help.",
         why="calibration takes a minute, training takes hours: do the cheap thing first",
         right="a",
         mistakes={"b": "it may come to that, but do the cheap thing first",
-                  "c": "then real defects slip through as well",
+                  "c": "then normal images raise alarms, and the map still expects the old light",
                   "d": "the old normal images show the old light"}),
 )
