@@ -1,4 +1,5 @@
-# make run | test | lab | notebooks | book | gpu | clean. Each makes .venv by itself the first time.
+# make run | test | lab | notebooks | book | report | pages | kick-tyres | check-claims | gpu | clean.
+# Each makes .venv by itself the first time. Without make: python go.py COMMAND.
 PROFILE ?= cpu
 DATASET ?= printed
 SEED    ?= 0
@@ -12,7 +13,7 @@ export GOMP_SPINCOUNT = 1000
 export HF_HUB_OFFLINE = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: run test lab notebooks book gpu gpu-wheels clean
+.PHONY: run test lab notebooks book report pages picture kick-tyres check-claims gpu gpu-wheels clean
 
 run: $(READY)
 	$(BIN)/python -m radar_nb run --profile $(PROFILE) --dataset "$(DATASET)" --seed $(SEED) --out "$(OUT)"
@@ -34,6 +35,23 @@ book: $(READY)
 	$(BIN)/sphinx-build -q -E -W --keep-going -c docs/book -d build/doctrees . build/book
 	@echo build/book/index.html
 
+# For reviewers: two minutes, then ten. Exit status 1 if a number is outside its tolerance.
+kick-tyres: $(READY)
+	$(BIN)/python -m radar_nb check-claims --quick
+
+check-claims: $(READY)
+	$(BIN)/python -m radar_nb check-claims
+
+# The pages that hold numbers, then the report as HTML and PDF (which needs Chromium), then README's picture.
+pages: $(READY)
+	$(BIN)/python -m radar_nb pages
+
+report: pages
+	$(BIN)/python docs/report/build.py
+
+picture: $(READY)
+	$(BIN)/python docs/picture.py
+
 # On a machine with a GPU and PyTorch; 8 minutes. Where that machine has no network, `make gpu-wheels` here first, and copy build/wheels.
 GPU_PYTHON ?= python3
 gpu:
@@ -48,6 +66,5 @@ clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	$(PYTHON) go.py install
 	touch $(READY)

@@ -119,27 +119,20 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from radar_nb.experiments.comparison import (
-        collect,
-        compare,
-        full_plan,
-        merge,
-        plan,
-        read_tables,
-        write_tables,
-    )
+    from radar_nb.experiments import comparison
     from radar_nb.experiments.methods import METHODS
     from radar_nb.runs.provenance import write_provenance
     names, absent = _chosen("methods", args.methods, METHODS), []
     if args.everything:
-        jobs, absent = full_plan(args.profile, args.out)
+        jobs, absent = comparison.full_plan(args.profile, args.out)
     else:
-        jobs = plan(_kits(args, args.out), names)
+        jobs = comparison.plan(_kits(args, args.out), names)
     for dataset in absent:
         print(f"{dataset}: not there, left out; python -m data_download {dataset} fetches it")
-    compare(jobs)
-    newer = collect(args.out)
-    write_tables(merge(read_tables(Path(args.results)), newer), Path(args.results))
+    comparison.compare(jobs)
+    newer = comparison.collect(args.out)
+    tables = comparison.merge(comparison.read_tables(Path(args.results)), newer)
+    comparison.write_tables(tables, Path(args.results))
     whole = args.everything or not args.methods
     part = "" if whole else f", {', '.join(args.methods)} on {', '.join(args.datasets)}"
     # What was kept from earlier counts with the seconds that it took then.
@@ -213,6 +206,18 @@ def _claims(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_claims(args: argparse.Namespace) -> int:
+    from radar_nb.experiments.evidence import Evidence
+    from radar_nb.experiments.reviewing import check_claims
+    return 0 if check_claims(Evidence(args.results), args.quick, args.out) else 1
+
+
+def _pages(args: argparse.Namespace) -> int:
+    from radar_nb.experiments.pages import write_pages
+    print(*write_pages(), "written")
+    return 0
+
+
 def _grade(args: argparse.Namespace) -> int:
     from radar_nb.teaching.exercises import grade
     failed = grade(args.places, Path(args.out))
@@ -229,7 +234,7 @@ def _figures(args: argparse.Namespace) -> int:
 
 _COMMANDS = {"run": _run, "train": _train, "score": _score, "compare": _compare, "ablate": _ablate,
              "bench": _bench, "notebooks": _notebooks, "claims": _claims, "figures": _figures,
-             "grade": _grade}
+             "grade": _grade, "check-claims": _check_claims, "pages": _pages}
 
 
 def main(arguments: list[str] | None = None) -> int:

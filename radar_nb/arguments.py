@@ -102,6 +102,12 @@ def _add_bench(commands) -> None:
 def _add_reports(commands) -> None:
     notebooks = commands.add_parser("notebooks", help="execute notebooks in place at the smoke profile")
     notebooks.add_argument("names", nargs="*", help="which, such as 05_noise_maps (default: all)")
+    commands.add_parser("pages", help="write the pages that hold numbers: README.md, docs/reviewing.md, "
+                                      "docs/report/report.md")
+    check = commands.add_parser("check-claims", help="re-run what is cheap, and compare with the tables")
+    check.add_argument("--quick", action="store_true", help="only what takes seconds")
+    check.add_argument("--results", default="results", help=_RESULTS)
+    check.add_argument("--out", help="file for what was found, such as results/checks.csv (default: none)")
     claims = commands.add_parser("claims", help="write CLAIMS.md from the tables in results/")
     claims.add_argument("--out", default="CLAIMS.md", help="file to write (default: CLAIMS.md)")
     claims.add_argument("--results", default="results", help=_RESULTS)

@@ -34,7 +34,8 @@ language = "en"
 extensions = ["myst_nb", "drawings", "toy_pages", "folding", "dark_figures", "terms", "answers",
               "excerpts"]
 root_doc = "docs/book/index"
-include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/*.md", "README.md", "CLAIMS.md",
+include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/*.md", "docs/report/report.md",
+                    "README.md", "CLAIMS.md",
                     "data_download/README.md",
                     "weights/*/README.md"]
 exclude_patterns = [".venv*", ".git", "build", "runs", "**/.ipynb_checkpoints"]

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -134,11 +133,12 @@ def add_to_table(path: Path, rows: Sequence[Mapping]) -> pd.DataFrame:
     return pd.concat([kept, newer])[columns]
 
 
-def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
+def measure_normality(kit: Kit, share: float = 0.1, only: tuple[str, int] | None = None) -> list[dict]:
     """Is the noise map Gaussian on normal patches, and non-Gaussian on anomalous ones (paper Fig. 4)?
 
     A patch of a good image is normal; one of a defective image counts where at least `share` of it is defect.
-    False discoveries are held at 5 % over all patches together (Benjamini and Hochberg 1995).
+    False discoveries are held at 5 % over all patches together (Benjamini and Hochberg 1995). `only`: one
+    reading and timestep.
 
     Returns:
         one row for each reading and timestep: how many patches are normal and anomalous; the share of each
@@ -146,7 +146,7 @@ def measure_normality(kit: Kit, share: float = 0.1) -> list[dict]:
         statistic, and the patch's mean square, tell the two apart (AUROC).
     """
     rows = []
-    for timestep, reading in product((1, 200), READINGS):
+    for reading, timestep in [only] if only else [(name, t) for t in (1, 200) for name in READINGS]:
         detector = VariantDetector(timestep, reading, unet=kit.unet, training=kit.training,
                                    random_state=kit.seed).fit(kit.data.calibrate[:8])
         patches = pd.DataFrame(_tested_patches(detector, kit, share))

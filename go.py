@@ -1,0 +1,128 @@
+"""`python go.py COMMAND`: what make does, for every system and with nothing but Python.
+
+    python go.py lab            JupyterLab on the first notebook
+    python go.py run            every notebook from scratch, and a report: runs/cpu/report.html
+    python go.py test           all tests
+    python go.py book           the notebooks as a site: build/book/index.html
+    python go.py report         the reproduction report as HTML and PDF: docs/report
+    python go.py picture        the picture of README.md: docs/radar.png
+    python go.py kick-tyres     two minutes for a reviewer
+    python go.py install        only the environment, .venv
+
+Everything else goes to `python -m radar_nb`: check-claims, train, score, compare, claims, pages, ...
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VENV = HERE / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # torch without 3 GB of CUDA
+COMMANDS = {
+    "lab": ["-m", "jupyterlab", "--ip=127.0.0.1", "notebooks/00_start_here.ipynb"],
+    "run": ["-m", "radar_nb", "run"],
+    "test": ["-m", "pytest", "--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--nbval",
+             "tests", "notebooks"],
+    "book": ["-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-c", "docs/book", "-d", "build/doctrees", ".",
+             "build/book"],
+    "report": ["docs/report/build.py"],
+    "picture": ["docs/picture.py"],
+    "kick-tyres": ["-m", "radar_nb", "check-claims", "--quick"],
+    "install": [],
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Make the environment if need be, then run one command in it; its exit status."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(__doc__.strip())
+        return 0 if arguments else 2
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever has an older Python is told so here
+        print(f"python go.py: this is Python {sys.version.split()[0]}; 3.11, 3.12 or 3.13 is needed",
+              file=sys.stderr)
+        return 2
+    if status := install():
+        return status
+    name, *more = arguments
+    command = COMMANDS.get(name, ["-m", "radar_nb", name])
+    if not command:
+        return 0
+    defaults = {"GOMP_SPINCOUNT": "1000", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    defaults |= {"OMP_NUM_THREADS": "1"} if name == "test" else {}
+    try:
+        return subprocess.run([str(PYTHON), *command, *more], cwd=HERE, env=defaults | os.environ).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+def fingerprint() -> str:
+    """Of the files that say what is installed: an environment made from the same is not made again."""
+    files = [(HERE / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
+    return hashlib.sha256(b"".join(files) + sys.version[:4].encode()).hexdigest()
+
+
+def install() -> int:
+    """Make `.venv`, with progress; at once where it is there already. Exit status."""
+    ready, now = VENV / ".ready", fingerprint()
+    if PYTHON.is_file() and ready.is_file() and ready.read_text().strip() == now:
+        return 0
+    total = len(re.findall(r"^[A-Za-z]", (HERE / "constraints.txt").read_text(), re.MULTILINE))
+    print(f"Making .venv: about {total} packages, 1.6 GB, two to five minutes. Only this once.", flush=True)
+    if not PYTHON.is_file():
+        venv.create(VENV, with_pip=True)
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    indices = [] if has_gpu() or knows_an_index(pip) else ["--extra-index-url", CPU_WHEELS]
+    wanted = ["--constraint", "constraints.txt", *indices, "--editable", ".[test]"]
+    status = follow([*pip, "install", *wanted], total)
+    if status == 0:
+        ready.write_text(now)
+    return status
+
+
+def has_gpu() -> bool:
+    """Whether torch with CUDA is worth its gigabytes: an NVIDIA driver, or the wish (RADAR_CUDA=1).
+
+    Elsewhere than on Linux, PyPI's torch has no CUDA in any case.
+    """
+    return sys.platform != "linux" or os.environ.get("RADAR_CUDA") == "1" or bool(shutil.which("nvidia-smi"))
+
+
+def knows_an_index(pip: list[str]) -> bool:
+    """Whether pip is configured to take packages from elsewhere too: that is left as it is."""
+    said = subprocess.run([*pip, "config", "list"], capture_output=True, text=True).stdout
+    return "PIP_EXTRA_INDEX_URL" in os.environ or "extra-index-url" in said or "find-links" in said
+
+
+def follow(command: list[str], total: int) -> int:
+    """Run pip and say how far it is, one line that is written over in a terminal; its exit status."""
+    lines, seen = [], set()
+    overwrite = sys.stdout.isatty()
+    with subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          encoding="utf-8", errors="replace") as process:
+        for line in process.stdout:
+            lines.append(line)
+            found = re.match(r"\s*Collecting ([\w.-]+)", line)
+            if found:
+                seen.add(found[1])
+            if found and (overwrite or len(seen) % 20 == 1):
+                end = "\r" if overwrite else "\n"
+                print(f"  {len(seen):3} of {total}  {found[1]:40}", end=end, flush=True)
+            if line.startswith("Installing collected"):
+                print("  all downloaded; unpacking, one to two minutes" + " " * 20, flush=True)
+    if process.returncode:
+        print("".join(lines[-15:]), file=sys.stderr)
+        print("python go.py: the installation failed, see above; call it again to go on", file=sys.stderr)
+    else:
+        print("  done", flush=True)
+    return process.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,163 @@
+"""The front door: README's length, sentences, links and commands, and those of every page in docs/."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from radar_nb.arguments import make_parser
+from radar_nb.storage.places import REPOSITORY
+
+README = REPOSITORY / "README.md"
+PAGES = [README, REPOSITORY / "CLAIMS.md", REPOSITORY / "data_download/README.md", *sorted((REPOSITORY / "docs").glob("*.md")),
+         REPOSITORY / "docs/report/report.md"]
+DOORS = [README, *(REPOSITORY / f"docs/{name}.md" for name in ("student", "engineer"))]
+sys.path.insert(0, str(REPOSITORY))
+import go  # noqa: E402
+
+
+def sentences(text):
+    """The sentences of a page's prose: no code, tables, headings; a link counts as its words."""
+    text = re.sub(r"```.*?```|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "#"))]
+    for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[*-]|\d+\.) )", "\n".join(prose)):
+        yield from re.split(r"(?<=[.!?:;])\s+", re.sub(r"\s+", " ", paragraph).strip().lstrip("*- "))
+
+
+def test_readme_is_a_screen_and_a_half():
+    assert len(README.read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("page", DOORS, ids=lambda page: page.name)
+def test_no_sentence_has_more_than_30_words(page):
+    long = [sentence for sentence in sentences(page.read_text()) if len(sentence.split()) > 30]
+    assert not long, long
+
+
+def test_long_sentences_would_be_seen():
+    assert max(len(s.split()) for s in sentences("word " * 31 + ".\n\n| " + "word " * 50)) == 32
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_are_alive(page):
+    """In the repository, so in JupyterLab and on a forge: the file is there. The book has a test of its own."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?:|#", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve()
+        assert target.exists() and target.is_relative_to(REPOSITORY), link
+        if anchor and target.suffix == ".md":
+            headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+                        for line in target.read_text().splitlines() if line.startswith("#")}
+            assert anchor in headings, link
+
+
+def commands(text):
+    """Every call of make, go.py, `radar_nb` and `data_download` in code, inline or fenced, without comments."""
+    code = [line for block in re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    code += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for line in code:
+        line = re.sub(r"\s#.*|^#.*", "", line).strip()
+        if re.match(r"(\w+=\S+ )*(make|python3?|torchrun|\.venv/bin/python) ", line) and "NAME…" not in line:
+            yield line
+
+
+def test_no_command_of_the_pages_is_dead(capsys):
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    seen = 0
+    for page in PAGES:
+        for line in commands(page.read_text()):
+            words = [word for word in shlex.split(line) if not re.match(r"[A-Z_]+=", word)]
+            seen += 1
+            if words[0] == "make":
+                assert set(words[1:]) <= targets, f"{page.name}: {line}"
+            elif words[1] == "go.py" and words[2] in go.COMMANDS:
+                continue
+            elif words[1] == "go.py" or "radar_nb" in words:
+                parse(words[2:] if words[1] == "go.py" else words[words.index("radar_nb") + 1:], f"{page.name}: {line}")
+            elif "-m" in words and words[words.index("-m") + 1] == "data_download":
+                known = subprocess.run([sys.executable, "-m", "data_download", "--help"], cwd=REPOSITORY,
+                                       capture_output=True, text=True, check=True).stdout
+                assert all(word in known for word in words if word.startswith("--")), f"{page.name}: {line}"
+            elif words[1].endswith(".py"):
+                assert (REPOSITORY / words[1]).is_file(), f"{page.name}: {line}"
+    assert seen > 30
+
+
+def parse(arguments, said):
+    """The command line takes it. A command that is only named (`python -m radar_nb train`) must exist."""
+    if not arguments or arguments == ["--help"]:
+        return
+    if len(arguments) == 1:
+        arguments.append("--help")
+    try:
+        make_parser().parse_args(arguments)
+    except SystemExit as exit_:
+        assert exit_.code == 0, said
+
+
+def test_go_names_every_command_and_refuses_none_in_silence(capsys):
+    assert go.main([]) == 2
+    text = capsys.readouterr().out
+    assert all(f"go.py {name}" in text for name in go.COMMANDS)
+    assert go.main(["--help"]) == 0
+
+
+def test_go_needs_nothing_but_python():
+    found = re.findall(r"^(?:import|from) (\w+)", Path(go.__file__).read_text(), re.MULTILINE)
+    assert set(found) <= sys.stdlib_module_names
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder that go.py takes for the repository, with an environment that is there."""
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text("torch==1\nnumpy==2\n")
+    python = tmp_path / ".venv" / "python"
+    monkeypatch.setattr(go, "HERE", tmp_path)
+    monkeypatch.setattr(go, "VENV", python.parent)
+    monkeypatch.setattr(go, "PYTHON", python)
+    return tmp_path
+
+
+def test_a_second_call_installs_nothing_and_a_changed_list_does(place, monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(go.venv, "create", lambda folder, with_pip: (folder.mkdir(), go.PYTHON.write_text("")))
+    monkeypatch.setattr(go, "knows_an_index", lambda pip: False)
+    monkeypatch.setattr(go, "has_gpu", lambda: False)
+    monkeypatch.setattr(go, "follow", lambda command, total: calls.append((command, total)) or 0)
+    assert go.install() == 0 and go.install() == 0
+    assert len(calls) == 1 and calls[0][1] == 2 and go.CPU_WHEELS in calls[0][0]
+    (place / "constraints.txt").write_text("torch==2\n")
+    assert go.install() == 0 and len(calls) == 2
+    monkeypatch.setattr(go, "has_gpu", lambda: True)
+    (place / "constraints.txt").write_text("torch==3\n")
+    assert go.install() == 0 and go.CPU_WHEELS not in calls[-1][0]
+
+
+def test_a_failed_installation_shows_why_and_is_tried_again(place, monkeypatch, capsys):
+    code = "print('Collecting torch'); print('ERROR: no space left on device'); raise SystemExit(3)"
+    assert go.follow([sys.executable, "-c", code], 2) == 3
+    said = capsys.readouterr()
+    assert "1 of 2  torch" in said.out and "no space left on device" in said.err and "call it again" in said.err
+    go.VENV.mkdir()
+    monkeypatch.setattr(go, "PYTHON", Path(sys.executable))
+    monkeypatch.setattr(go, "follow", lambda command, total: 1)
+    assert go.install() == 1 and not (go.VENV / ".ready").exists()
+
+
+def test_go_passes_exit_status_and_arguments_on(place, monkeypatch):
+    monkeypatch.setattr(go, "install", lambda: 0)
+    monkeypatch.setattr(go, "PYTHON", Path(sys.executable))
+    (place / "radar_nb.py").write_text("import sys; sys.exit(len(sys.argv))")
+    assert go.main(["train", "--steps", "5"]) == 4
+
+
+def test_an_old_python_is_refused_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(go.sys, "version_info", (3, 10))
+    assert go.main(["lab"]) == 2 and len(capsys.readouterr().err.splitlines()) == 1
