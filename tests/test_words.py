@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from radar_nb.arguments import make_parser
 from radar_nb.storage.places import REPOSITORY
@@ -161,3 +162,23 @@ def test_go_passes_exit_status_and_arguments_on(place, monkeypatch):
 def test_an_old_python_is_refused_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(go.sys, "version_info", (3, 10))
     assert go.main(["lab"]) == 2 and len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_codecheck_lists_files_that_are_there():
+    """The rules of specification 2.0 that an author can keep: the rest belongs to whoever checks."""
+    text = (REPOSITORY / "codecheck.yml").read_text(encoding="utf-8")
+    found = yaml.safe_load(text)
+    assert text.startswith("---\n") and found["version"] == "https://codecheck.org.uk/spec/config/2.0/"
+    assert found["paper"]["title"] and found["paper"]["reference"].startswith("https://")
+    assert all(author["name"] for author in found["paper"]["authors"])
+    for item in found["manifest"]:
+        assert (REPOSITORY / item["file"]).is_file() and item["comment"], item
+    for name in ("FIXME", "TODO", "XXX"):
+        assert name not in text
+
+
+def test_commands_of_codecheck_and_checklists_are_alive():
+    for line in re.findall(r"python (?:go\.py|-m radar_nb) ([^.;\"]+)", (REPOSITORY / "codecheck.yml").read_text()):
+        words = shlex.split(line)
+        if words[0] not in go.COMMANDS:
+            parse(words + (["x"] if words[-1] == "--out" else []), line)

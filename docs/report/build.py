@@ -3,6 +3,7 @@
 The PDF's title holds a fingerprint of `report.md`, so that a test can tell a PDF of older numbers.
 """
 
+import base64
 import hashlib
 import re
 import sys
@@ -13,7 +14,7 @@ from markdown_it import MarkdownIt
 HERE = Path(__file__).parent
 STYLE = """
 @page { size: A4; margin: 17mm 16mm 16mm; }
-body { font: 9.6pt/1.36 Georgia, "DejaVu Serif", serif; color: #111;
+body { font: 10pt/1.4 Georgia, "DejaVu Serif", serif; color: #111;
        max-width: 178mm; margin: 1em auto; padding: 0 1em; }
 h1 { font-size: 17pt; line-height: 1.2; margin: 0 0 .4em; }
 h2 { font-size: 12pt; margin: 1.1em 0 .3em; break-after: avoid; }
@@ -21,6 +22,7 @@ p { margin: .45em 0; } code { font-size: .88em; }
 table { border-collapse: collapse; width: 100%; margin: .5em 0; font-size: 8.4pt; break-inside: avoid; }
 th { text-align: left; border-bottom: 1.2px solid #111; }
 td { border-bottom: .5px solid #bbb; vertical-align: top; }
+img { width: 72%; display: block; margin: .8em auto .2em; }
 th, td { padding: 2px 6px 2px 0; }
 @media print { body { margin: 0; padding: 0; } }
 @media (prefers-color-scheme: dark) and (not print) {
@@ -41,10 +43,16 @@ def page() -> str:
     """The report as HTML that needs no other file; links into the repository become plain text."""
     body = MarkdownIt("commonmark").enable("table").render((HERE / "report.md").read_text(encoding="utf-8"))
     body = re.sub(r'<a href="(?!https?:)[^"]*">(.*?)</a>', r"\1", body)
+    body = re.sub(r'src="([^"]+[.]png)"', lambda found: f'src="data:image/png;base64,{picture(found[1])}"', body)
     return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width">\n'
             f"<title>RADAR reproduced, tables {fingerprint()}</title>\n<style>{STYLE}</style>\n</head>\n"
             f"<body>\n{body}</body>\n</html>\n")
+
+
+def picture(name: str) -> str:
+    """A PNG as base64."""
+    return base64.b64encode((HERE / name).read_bytes()).decode()
 
 
 def main() -> int:
