@@ -227,8 +227,7 @@ def _grade(args: argparse.Namespace) -> int:
 
 def _figures(args: argparse.Namespace) -> int:
     from radar_nb.experiments.paper_figures import draw_all
-    names = draw_all(Path(args.out))
-    print(f"{args.out}: {len(names)} figures, each as SVG and PNG, and index.json with their alt texts")
+    print(f"{args.out}: {len(draw_all(Path(args.out)))} figures, each as SVG and PNG, and index.json with their alt texts")
     return 0
 
 

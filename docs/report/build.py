@@ -18,7 +18,7 @@ body { font: 10pt/1.4 Georgia, "DejaVu Serif", serif; color: #111;
        max-width: 178mm; margin: 1em auto; padding: 0 1em; }
 h1 { font-size: 17pt; line-height: 1.2; margin: 0 0 .4em; }
 h2 { font-size: 12pt; margin: 1.1em 0 .3em; break-after: avoid; }
-p { margin: .45em 0; } code { font-size: .88em; }
+p { margin: .45em 0; } p:has(+ table) { break-after: avoid; } code { font-size: .88em; }
 table { border-collapse: collapse; width: 100%; margin: .5em 0; font-size: 8.4pt; break-inside: avoid; }
 th { text-align: left; border-bottom: 1.2px solid #111; }
 td { border-bottom: .5px solid #bbb; vertical-align: top; }
@@ -43,7 +43,7 @@ def page() -> str:
     """The report as HTML that needs no other file; links into the repository become plain text."""
     body = MarkdownIt("commonmark").enable("table").render((HERE / "report.md").read_text(encoding="utf-8"))
     body = re.sub(r'<a href="(?!https?:)[^"]*">(.*?)</a>', r"\1", body)
-    body = re.sub(r'src="([^"]+[.]png)"', lambda found: f'src="data:image/png;base64,{picture(found[1])}"', body)
+    body = re.sub(r'src="([^"]+[.]png)"', lambda found: f'src="{picture(found[1])}"', body)
     return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width">\n'
             f"<title>RADAR reproduced, tables {fingerprint()}</title>\n<style>{STYLE}</style>\n</head>\n"
@@ -51,8 +51,8 @@ def page() -> str:
 
 
 def picture(name: str) -> str:
-    """A PNG as base64."""
-    return base64.b64encode((HERE / name).read_bytes()).decode()
+    """A PNG as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode((HERE / name).read_bytes()).decode()
 
 
 def main() -> int:
