@@ -207,9 +207,8 @@ def _claims(args: argparse.Namespace) -> int:
 
 
 def _check_claims(args: argparse.Namespace) -> int:
-    from radar_nb.experiments.evidence import Evidence
     from radar_nb.experiments.reviewing import check_claims
-    return 0 if check_claims(Evidence(args.results), args.quick, args.out) else 1
+    return 0 if check_claims(args.results, args.quick, args.out) else 1
 
 
 def _pages(args: argparse.Namespace) -> int:
@@ -221,13 +220,14 @@ def _pages(args: argparse.Namespace) -> int:
 def _grade(args: argparse.Namespace) -> int:
     from radar_nb.teaching.exercises import grade
     failed = grade(args.places, Path(args.out))
-    print("\n".join([*failed, f"{args.out} written"]))
+    print(*failed, f"{args.out} written", sep="\n")
     return 1 if failed else 0
 
 
 def _figures(args: argparse.Namespace) -> int:
     from radar_nb.experiments.paper_figures import draw_all
-    print(f"{args.out}: {len(draw_all(Path(args.out)))} figures, each as SVG and PNG, and index.json with their alt texts")
+    count = len(draw_all(Path(args.out)))
+    print(f"{args.out}: {count} figures, each as SVG and PNG, and index.json with their alt texts")
     return 0
 
 

@@ -51,10 +51,10 @@ def write_reviewing(evidence: Evidence, path: Path) -> None:
     write_text(path, template.render(rows=rows, quick=seconds[True], full=seconds[False]))
 
 
-def check_claims(evidence: Evidence, quick: bool = False, out: str | Path | None = None) -> bool:
-    """`run_checks`, printed as it goes, and written to the file `out`; whether all are inside."""
+def check_claims(results: str | Path, quick: bool = False, out: str | Path | None = None) -> bool:
+    """`run_checks` of a folder of tables, printed as it goes, and written to the file `out`; whether all are inside."""
     rows = []
-    for row in run_checks(evidence, quick):
+    for row in run_checks(Evidence(results), quick):
         rows.append(row)
         print(f"{'inside ' if row['inside'] else 'OUTSIDE'} {row['check']:16} {row['value']:8.3f}  "
               f"expected {row['expected']:.3f} +- {row['tolerance']}  {row['seconds']:5.0f} s", flush=True)
