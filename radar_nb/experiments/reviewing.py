@@ -52,7 +52,7 @@ def write_reviewing(evidence: Evidence, path: Path) -> None:
 
 
 def check_claims(results: str | Path, quick: bool = False, out: str | Path | None = None) -> bool:
-    """`run_checks` of a folder of tables, printed as it goes, and written to `out`; whether all are inside."""
+    """`run_checks` of a folder of tables, printed as it goes, written to `out`; whether all are inside."""
     rows = []
     for row in run_checks(Evidence(results), quick):
         rows.append(row)
