@@ -30,7 +30,7 @@ CHOICES = {"reading": READINGS, "decision": DECISIONS, "blur": KERNELS, "sobel":
 
 
 class RadarDetector(Pretrained, ImageDetector):
-    """Detect and segment anomalies from one U-Net call an image.
+    """Detect and segment anomalies with one U-Net call for each image.
 
     Args:
         timestep: the one `t` of the forward step and of the U-Net call.
