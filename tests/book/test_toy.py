@@ -144,7 +144,7 @@ def test_mouse_draws_and_too_few_points_are_told(book, chromium):
     page.mouse.up()
     assert page.locator(".toy-told").inner_text() == "3 points."
     page.get_by_text("Train", exact=True).click()
-    page.get_by_role("button", name="Train").click()
+    page.locator(".toy").get_by_role("button", name="Train").click()
     assert page.locator(".toy-told").inner_text() == "Draw more first: 3 points, at least 20 are needed."
     page.get_by_text("Draw", exact=True).click()
     page.mouse.move(*middle(page, -1, 0))
