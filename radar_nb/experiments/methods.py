@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from radar_nb.beyond.descriptors import DescriptorDetector
 from radar_nb.beyond.detector import noise_free_detector
 from radar_nb.beyond.fused import FusedDetector
 from radar_nb.method.detector import RadarDetector
@@ -19,6 +20,7 @@ from radar_nb.runs.training import process_device, train_into
 SLOW = 20            # a method with more U-Net calls per image is slow ...
 SLOW_CALIBRATE = 60  # ... and is calibrated on at most so many images; all methods are tested on the same
 EXTRUSION = ("extrusion", "extrusion_choose")
+FEATURE_SETS = ("extrusion", "printed", "mvtec_tile_192", "mvtec_tile")  # of the ablation on slide 17
 # The comparison of results/: data set, number of seeds, and the most U-Net calls per image of its methods.
 FULL = (("extrusion", 5, 10), ("printed", 5, 10), ("mvtec_tile_192", 5, 10), ("printed_hard", 5, 10),
         ("printed_easy", 1, 10), ("texture", 1, 10), ("kolektor_sdd", 1, 10), ("magnetic_tile", 1, 2),
@@ -82,16 +84,17 @@ def _diffusion_ad(kit: Kit, calibrate: Sequence) -> DiffusionAd:
     return DiffusionAd(kit.unet, random_state=kit.seed).fit(kit.data.train, calibrate=calibrate)
 
 
-def _anoddpm(start: int) -> Callable:
+def _anoddpm(start: int, steps: int | None = None) -> Callable:
     def build(kit: Kit, calibrate: Sequence) -> AnoDdpm:
         folder = kit.model_folder.with_name(f"{kit.model_folder.name}-simplex")
         trained = train_into(folder, kit.data.train, kit.training, progress=False, draw=simplex_noise)
         return AnoDdpm(trained.unet.to(process_device()), random_state=kit.seed, start=start,
-                       eta=1.0).fit(calibrate)
+                       steps=steps, eta=1.0).fit(calibrate)
     return build
 
 
 PAPER_START = 250  # the step of 1000 to which the paper noises images for DDPM (slide 7)
+STRIDED = 25       # of these 251 steps: every tenth, for who has no GPU
 START = 100        # the best of 100, 200, 300, 400 on calibration images with pasted defects
 # Our recipes for hard surfaces. `border` leaves out a frame, since the network cannot see beyond the edge.
 # `one_sided` does not call an image anomalous for being quieter than usual. A distance, unlike a forest,
@@ -103,6 +106,7 @@ TWO_TIMESTEPS = {"map_kind": "covariance", "timestep": (25, 200), "local_quantil
 
 # Families. The paper compares with those of RIVALS; NEAREST are later methods, RADAR's nearest relatives.
 RADAR, OTHER_READINGS, OURS = "RADAR", "RADAR, other readings", "RADAR, mended"
+OTHER_FEATURES = "RADAR, other features"  # slide 17
 RECONSTRUCTION, STATISTICAL, NEAREST = "reconstruction", "statistical", "reconstruction-free"
 RIVALS = RECONSTRUCTION, STATISTICAL
 METHODS = {
@@ -120,6 +124,8 @@ METHODS = {
     "radar_standardised": Method("RADAR, mended: rows and columns", OURS, 1, _noise_free(
         standardise=True, window=3, local_quantile=0.995, **DISTANCE)),
     "radar_fused": Method("RADAR, fused: three views of one call", OURS, 1, _fused),
+    **{f"radar_{name.lower()}": Method(f"RADAR with {name} in the norms' place", OTHER_FEATURES, 1, _radar(
+        DescriptorDetector, descriptor=name), FEATURE_SETS) for name in ("GLCM", "SSIM", "Hough", "entropy")},
     "ddim10": Method("DDIM reconstruction, 10 steps", RECONSTRUCTION, 10,
                      _diffusion(Reconstruction, start=START, steps=10)),
     "ddim25": Method("DDIM reconstruction, 25 steps", RECONSTRUCTION, 25,
@@ -130,8 +136,12 @@ METHODS = {
                    _diffusion(Reconstruction, start=START, eta=1.0)),
     "ddpm_250": Method("DDPM from t = 250, as in Table I", RECONSTRUCTION, PAPER_START + 1,
                        _diffusion(Reconstruction, start=PAPER_START, eta=1.0, difference="absolute")),
+    "ddpm_250_strided": Method("DDPM from t = 250, every tenth step", RECONSTRUCTION, STRIDED, _diffusion(
+        Reconstruction, start=PAPER_START, steps=STRIDED, eta=1.0, difference="absolute")),
     "anoddpm": Method("AnoDDPM, simplex noise", RECONSTRUCTION, START + 1, _anoddpm(START)),
     "anoddpm_250": Method("AnoDDPM from t = 250", RECONSTRUCTION, PAPER_START + 1, _anoddpm(PAPER_START)),
+    "anoddpm_250_strided": Method("AnoDDPM from t = 250, every tenth step", RECONSTRUCTION, STRIDED,
+                                  _anoddpm(PAPER_START, STRIDED)),
     "diffusion_ad": Method("DiffusionAD", RECONSTRUCTION, 2, _diffusion_ad),
     "osd_irf": Method("Gaussian density of the noise (OSD-IRF)", NEAREST, 1,
                       _diffusion(NoiseDensity, timestep=100)),

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from radar_nb.beyond.descriptors import DESCRIPTORS, describe, norms
+from radar_nb.beyond.descriptors import DESCRIPTORS, DescriptorDetector, describe, norms
 from radar_nb.method.detector import RadarDetector
+from radar_nb.storage.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +29,15 @@ def test_current_is_what_the_detector_takes(released_unet, rng):
     detector = RadarDetector(unet=released_unet, calibration_points=0).fit(images)
     assert np.allclose(describe("current", detector.noise_maps(images)), detector.features(images))
     assert norms(np.zeros((3, 32, 40))).shape == (2,)
+
+
+def test_the_detector_decides_on_its_descriptor_and_segments_as_radar(released_unet, rng):
+    images = [rng.integers(0, 256, (48, 48), np.uint8) for _ in range(6)]
+    radar = RadarDetector(unet=released_unet, calibration_points=0).fit(images)
+    detector = DescriptorDetector("SSIM", unet=released_unet)
+    detector.calibration_points = 0
+    detector.fit(images)
+    assert np.allclose(detector.features(images), describe("SSIM", radar.noise_maps(images)))
+    assert np.allclose(detector.anomaly_maps(images), radar.anomaly_maps(images))
+    with pytest.raises(InputError, match="descriptor='LBP': choose"):
+        DescriptorDetector("LBP", unet=released_unet).fit(images)
