@@ -26,13 +26,14 @@ class Variant:
 
     `detector` are arguments of `VariantDetector` that differ from the paper's recipe; `training` are fields
     of `TrainingConfig`. With any of these, or with `images`, the number of training images, a U-Net is
-    trained for this point.
+    trained for this point. `calibrate_on` names the images that set the threshold, `calibrate` or `train`.
     """
 
     value: str
     detector: Mapping = field(default_factory=dict)
     training: Mapping = field(default_factory=dict)
     images: int | None = None
+    calibrate_on: str = "calibrate"
 
     @property
     def trains(self) -> bool:
@@ -46,7 +47,7 @@ class Variant:
             images = kit.data.train[:self.images]
             unet = (train_into(model_folder, images, config, progress=False) if model_folder
                     else train(images, config)).unet
-        return VariantDetector(unet=unet, training=config, random_state=kit.seed, **self.detector)
+        return VariantDetector(unet=unet, training=config, **({"random_state": kit.seed} | self.detector))
 
 
 def _steps_of(name: str, values: Iterable) -> list[Variant]:
@@ -67,6 +68,10 @@ ABLATIONS = {
     "Sobel kernel": _steps_of("sobel", (3, 5, 7)),
     "window": _steps_of("window", (5, 10, 20, 33, 65)),
     "window step": _steps_of("window_step", (1, 20)),
+    "seed of the noise": _steps_of("random_state", (0, 1, 2, 3, 4)),
+    "calibrated on": [Variant("other images", {}), Variant("training images", calibrate_on="train")],
+    "mask threshold": _steps_of("pixel_quantile", (0.99, 0.997, 0.999, 0.9997)),
+    "folding": [Variant("2", {}), Variant("1", training={"fold": 1})],
     "attention": [Variant("on", {}), Variant("off", training={"attention": False})],
     "contamination": _steps_of("contamination", (0.01, 0.02, 0.05, 0.1, 0.2)),
     "decision": _steps_of("decision", ("isolation_forest", "lof", "mahalanobis", "one_class_svm")),
@@ -94,7 +99,8 @@ def run_variant(ablation: str, variant: Variant, kit: Kit, model_folder: Path | 
         image AUROC over test images.
     """
     began = time.perf_counter()
-    found = look_at_test_images(variant.build(kit, model_folder).fit(kit.data.calibrate), kit)
+    normal_images = getattr(kit.data, variant.calibrate_on)
+    found = look_at_test_images(variant.build(kit, model_folder).fit(normal_images), kit)
     row = {"dataset": kit.data.name, "seed": kit.seed, "recipe": "paper", "ablation": ablation,
            "value": variant.value, **{key: round(value, 4) for key, value in found["metrics"].items()}}
     said = {"image_auroc": (auroc, np.array(found["scores"])), "f1": (f1, np.array(found["anomalous"], bool))}

@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
+from radar_nb.experiments.beside import STAND_INS, beside_ours
 from radar_nb.experiments.claims import Claim, make_claims
 from radar_nb.experiments.detective import trivial_rows
 from radar_nb.experiments.evidence import Evidence
@@ -26,9 +27,16 @@ def write_claims(evidence: Evidence, path: Path) -> list[Claim]:
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown, not HTML
     template = environment.from_string((Path(__file__).parent / "claims.md.jinja").read_text())
     tables = {name: comparison_table(evidence, name) for name in evidence.datasets()}
+    beside = {name: beside_ours(evidence, name).reset_index(names="row").map(escape) for name in STAND_INS}
     write_text(path, template.render(claims=[asdict(claim) for claim in claims], datasets=tables,
+                                     beside=beside, stand_ins={name: STAND_INS[name][0] for name in beside},
                                      missing=not_measured(evidence), provenance=provenance))
     return claims
+
+
+def escape(text: str) -> str:
+    """Text for a cell of a Markdown table."""
+    return text.replace("|", "\\|")
 
 
 def not_measured(evidence: Evidence) -> list[str]:
