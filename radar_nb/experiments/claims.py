@@ -15,7 +15,7 @@ from radar_nb.experiments.evidence import Estimate, Evidence
 from radar_nb.experiments.methods import METHODS, NEAREST, OURS, RECONSTRUCTION
 
 COMPARE = "python -m radar_nb compare --everything"
-ABLATE = "python -m radar_nb ablate --datasets printed printed_hard"
+ABLATE = "python -m radar_nb ablate --datasets extrusion printed printed_hard"
 NOT_YET = "not measured yet"
 PAPERS, OURS_INSTEAD = "radar", "radar_noise_free"
 
@@ -226,7 +226,7 @@ def _together(verdicts: Sequence[str]) -> str:
     return known.pop() if len(known) == 1 else "holds in part"
 
 
-_SURFACES = ("printed", "printed_hard")  # where ablations are measured
+_SURFACES = ("extrusion", "printed", "printed_hard")  # where ablations are measured
 _CLAIMS = (
     _single_step, _faster, _gaussian,
     _margin(("extrusion", "printed", "printed_hard", "printed_easy"), 0.13,
