@@ -53,6 +53,7 @@ class Dataset:
     kinds: tuple[str, ...]
     masks: Sequence[np.ndarray | None]
     identity: str = ""  # of a folder: a fingerprint of its place and of all its files
+    title: str = ""     # of a folder: its last name, for people; `name` is no other data set's
 
     @property
     def labels(self) -> np.ndarray:
@@ -75,9 +76,20 @@ class Dataset:
             for _ in sequence:
                 pass
 
+    def need_defects(self) -> None:
+        """For a notebook that compares good with defective images.
+
+        Raises:
+            InputError: there are no defective test images.
+        """
+        if not self.labels.any():
+            raise InputError(f"{self.title or self.name}: no defective test images, and this notebook compares good with "
+                             "defective ones; put some in test/<defect>, or take another data set; "
+                             "04, 07 and 11 need none")
+
     def __str__(self) -> str:
         defective = int(self.labels.sum())
-        return (f"{self.name}: {len(self.train)} train, {len(self.calibrate)} calibrate, "
+        return (f"{self.title or self.name}: {len(self.train)} train, {len(self.calibrate)} calibrate, "
                 f"{len(self.test) - defective} good and {defective} defective test images")
 
 

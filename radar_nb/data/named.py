@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from radar_nb.data.dataset import Dataset, Sizes
@@ -34,7 +35,7 @@ def load_dataset(name: str | Path, sizes: Sizes = Sizes(), seed: int = 0) -> Dat
         if name in NAMED:
             return _built_in(name, sizes, seed)
     folder = _find_folder(str(name))
-    return folder_dataset(folder, sizes, seed, _name_of(folder))
+    return replace(folder_dataset(folder, sizes, seed, _name_of(folder)), title=_last_name(folder))
 
 
 def _check(name: object, sizes: object, seed: object) -> None:
@@ -79,12 +80,16 @@ def _find_folder(name: str) -> Path:
                      f"choose one of {', '.join(NAMED)}, or give a folder in the layout that README.md shows")
 
 
+def _last_name(folder: Path) -> str:
+    return one_line(os.fsencode(folder.resolve().name).decode(errors="replace"))[:60] or "root"
+
+
 def _name_of(folder: Path) -> str:
     """A folder's last name; where it lies outside of `RADAR_DATA`, with a mark of the whole path.
 
     Two folders `line_a/parts` and `line_b/parts` are two data sets, and a folder `printed` is not `printed`.
     """
-    last = one_line(os.fsencode(folder.resolve().name).decode(errors="replace"))[:60] or "root"
+    last = _last_name(folder)
     if folder.absolute().parent.resolve() == data_folder().resolve() and last not in NAMED:
         return last
     folder = folder.resolve()

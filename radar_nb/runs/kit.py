@@ -87,7 +87,7 @@ class Kit:
             return name
         if read_json(self._record).get("identity") == self.data.identity:
             return name
-        tell(f"{self.data.name}: its files have changed since the run {self.folder} began; what was trained "
+        tell(f"{self.data.title}: its files have changed since the run {self.folder} began; what was trained "
              "and measured before is not used")
         name = f"{name}-{self.data.identity[:8]}"
         self._record = self.folder / "data" / f"{name}.json"

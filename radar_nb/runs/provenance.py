@@ -50,7 +50,7 @@ def write_card(folder: Path, kit: Kit, config: TrainingConfig, result: TrainingR
     parameters = sum(parameter.numel() for parameter in result.unet.parameters())
     command = " ".join(["python -m radar_nb", *sys.argv[1:]])
     patches = f"{config.batch_size} patches of {config.patch_size} x {config.patch_size}"
-    write_text(folder / "README.md", f"""# U-Net and RADAR detector for `{kit.data.name}`
+    write_text(folder / "README.md", f"""# U-Net and RADAR detector for `{kit.data.title or kit.data.name}`
 
 A `diffusers.UNet2DModel` of {parameters:,} parameters that predicts noise, trained on normal images only, and
 beside it the calibration of a detector. Load it with `radar_nb.load_detector(folder)`, or the U-Net alone
