@@ -83,9 +83,9 @@ class Dataset:
             InputError: there are no defective test images.
         """
         if not self.labels.any():
-            raise InputError(f"{self.title or self.name}: no defective test images, and this notebook compares good with "
-                             "defective ones; put some in test/<defect>, or take another data set; "
-                             "04, 07 and 11 need none")
+            raise InputError(f"{self.title or self.name}: no defective test images, and this notebook "
+                             "compares good with defective ones; put some in test/<defect>; 04, 07 and 11 "
+                             "need none")
 
     def __str__(self) -> str:
         defective = int(self.labels.sum())
