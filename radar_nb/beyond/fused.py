@@ -19,14 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radar_nb.beyond.limits import upper_limit
 from radar_nb.beyond.usual import Usual, draw_cells
-from radar_nb.beyond.views import (
-    CELL,
-    VIEWS,
-    cell_views,
-    hidden_layers,
-    surroundings,
-    within_the_image,
-)
+from radar_nb.beyond.views import CELL, VIEWS, cell_views, hidden_layers, surroundings
 from radar_nb.data.images import load_images, to_tensor
 from radar_nb.data.ranges import range_of
 from radar_nb.method.base import ImageDetector, check_arguments, some_pixels
@@ -106,17 +99,22 @@ class FusedDetector(Pretrained, ImageDetector):
     def _unusual(self, images: list, learnt: Sequence) -> list[np.ndarray]:
         """Maps of the calibration images, from usual values that were learnt on others."""
         if len(learnt):
-            step = -(-len(learnt) // LEARNT_FROM)
-            self.usual_ = Usual.learn(self._drawn(learnt[::step]))
-            return [maps for _, _, batch in self._measured(images, self.usual_) for maps in batch]
-        drawn = self._drawn(images)
-        self.usual_ = Usual.learn(drawn)
-        folds, maps = min(FOLDS, len(images)), [None] * len(images)
+            chosen = learnt[::-(-len(learnt) // LEARNT_FROM)]
+            usual = Usual.learn(self._drawn(chosen))
+            self.usual_ = usual.with_positions(self._readings(chosen, usual))
+            return self._readings(images, self.usual_)
+        drawn, folds = self._drawn(images), min(FOLDS, len(images))
+        found: list = [None] * len(images)
         for fold in range(folds):
             usual = Usual.learn([cells for index, cells in enumerate(drawn) if index % folds != fold])
-            found = self._measured(images[fold::folds], usual)
-            maps[fold::folds] = [map_ for _, _, batch in found for map_ in batch]
-        return maps
+            found[fold::folds] = self._readings(images[fold::folds], usual)
+        self.usual_ = Usual.learn(drawn).with_positions(found)
+        others = [self.usual_.with_positions([each for index, each in enumerate(found) if index % folds != k])
+                  for k in range(folds)]
+        return [others[index % folds].positions_off(map_) for index, map_ in enumerate(found)]
+
+    def _readings(self, images: Iterable, usual: Usual) -> list[np.ndarray]:
+        return [readings for _, _, batch in self._measured(images, usual) for readings in batch]
 
     def _drawn(self, images: Iterable) -> list:
         rng, drawn = np.random.default_rng(self.random_state), []
@@ -177,7 +175,7 @@ class FusedDetector(Pretrained, ImageDetector):
     def _measured(self, images: Iterable, usual: Usual) -> Iterator[tuple]:
         """Batches of images, their noise maps, and both readings of their maps `(N, 2, 3, h, w)`."""
         for batch, noise, views, places in self._called(images):
-            yield batch, noise, within_the_image(usual.maps(views, places)).swapaxes(0, 1)
+            yield batch, noise, usual.readings(views, places)
 
     def _features(self, maps: np.ndarray) -> np.ndarray:
         """Score of each of the six maps and of the fused map, `(7,)`, from maps `(2, 3, h, w)`."""
@@ -223,7 +221,7 @@ class FusedDetector(Pretrained, ImageDetector):
         detector.pixel_threshold_ = float(threshold)
         detector.calibration_features_, detector.scale_ = arrays.pop("features"), arrays.pop("scale")
         names = [name for name in arrays if name.split("_")[0] in ("mean", "precision", "usual", "lowest",
-                                                                   "highest")]
+                                                                   "highest", "position")]
         detector.usual_ = Usual({name: arrays.pop(name) for name in names})
         detector._set_limit()
         return detector

@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch.nn import functional as F
+
+from radar_nb.beyond.views import within_the_image
 
 DRAWN = 2000   # cells of each image that are learnt from
 RIDGE = 1e-2   # of the correlation matrix, so that few images do not make it singular
+COARSE = 16    # rows and columns of the grid on which the usual value of a position is known
 
 
 class Usual:
@@ -20,7 +25,8 @@ class Usual:
 
     Attributes:
         arrays: `mean_k`, `precision_k` of each view k with several channels; `usual_k`, the coefficients of
-            b; `lowest`, `highest` `(10,)`: b is not asked beyond the surroundings that were seen.
+            b; `lowest`, `highest` `(10,)`: b is not asked beyond the surroundings that were seen; `position`
+        `(2, views, 16, 16)`: what is usual at a position in the image, once `with_positions` has learnt it.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]):
@@ -56,6 +62,29 @@ class Usual:
                 maps[n, k] = distance - usual[:-1] @ places - usual[-1]
         return maps.reshape(images, len(views), height, width)
 
+    def readings(self, views: Sequence[np.ndarray], surroundings: np.ndarray) -> np.ndarray:
+        """`within_the_image` of the maps, minus what is usual at each position: `(N, 2, views, h, w)`."""
+        return self.positions_off(within_the_image(self.maps(views, surroundings)).swapaxes(0, 1))
+
+    def positions_off(self, readings: np.ndarray) -> np.ndarray:
+        """Readings `(..., 2, views, h, w)` minus what is usual at each position, where that is known."""
+        if "position" not in self.arrays:
+            return readings
+        return readings - _resized(self.arrays["position"], readings.shape[-2:])
+
+    def with_positions(self, readings: Sequence[np.ndarray]) -> "Usual":
+        """The same, which also knows what is usual at a position, from readings `(2, views, h, w)` of images.
+
+        It is their mean on a coarse grid, shrunk by the share of its variance that chance explains (James and
+        Stein 1961): parts that lie alike in each image count, scattered texture does not.
+        """
+        if len(readings) < 2:
+            return self
+        grids = np.stack([_resized(each, (COARSE, COARSE)) for each in readings])
+        mean, chance = grids.mean(axis=0), grids.var(axis=0, ddof=1).mean(axis=(-2, -1)) / len(grids)
+        share = np.clip(1 - chance / (mean.var(axis=(-2, -1)) + 1e-12), 0, 1)
+        return Usual(self.arrays | {"position": (mean * share[..., None, None]).astype(np.float32)})
+
     def _distance(self, k: int, values: np.ndarray) -> np.ndarray:
         """Values `(K, M)` of view k to the logarithm of their distance, `(M,)`."""
         if f"mean_{k}" not in self.arrays:
@@ -77,6 +106,13 @@ def draw_cells(views: Sequence[np.ndarray], surroundings: np.ndarray,
         drawn.append(([view[n].reshape(view.shape[1], -1)[:, chosen] for view in views],
                       places.reshape(len(places), -1)[:, chosen]))
     return drawn
+
+
+def _resized(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Maps `(..., h, w)` at another size."""
+    flat = torch.from_numpy(np.ascontiguousarray(maps, np.float32)).reshape(1, -1, *maps.shape[-2:])
+    large = F.interpolate(flat, tuple(shape), mode="bilinear", antialias=True)
+    return large.numpy().reshape(*maps.shape[:-2], *shape)
 
 
 def _gaussian(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -91,6 +91,17 @@ def test_usual_is_mahalanobis_minus_what_the_place_explains(rng):
     assert usual.maps([louder, odd], places)[0, 1].argmax() == 4 * 20 + 4
 
 
+def test_what_is_usual_at_a_position_is_taken_off_where_images_are_alike(rng):
+    usual, pattern = Usual({}), np.zeros((2, 1, 32, 48), np.float32)
+    pattern[..., :16, :] = 3
+    alike = [pattern + rng.normal(size=pattern.shape).astype(np.float32) for _ in range(12)]
+    left = usual.with_positions(alike).positions_off(pattern)
+    assert np.abs(left).mean() < 0.35 and np.ptp(pattern) == 3
+    scattered = [rng.normal(size=pattern.shape).astype(np.float32) for _ in range(12)]
+    assert np.abs(usual.with_positions(scattered).arrays["position"]).max() < 0.1
+    assert usual.with_positions(alike[:1]) is usual, "one image tells nothing about a position"
+
+
 @pytest.mark.parametrize("count", [10, 20, 200])
 def test_false_alarms_are_as_asked_for_on_average_and_within_the_interval(count):
     scores = np.random.default_rng(1).normal(3, 2, (1500, count))
