@@ -6,7 +6,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from small import SMALL
 
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector

@@ -46,7 +46,7 @@ def test_it_trains_and_scores_away_from_the_repository(installed, tmp_path):
     done = run(installed, tmp_path, "-m", "radar_nb", "score", "--model", "model", "parts/test", "--out", "scores")
     assert done.returncode == 0, done.stderr[-2000:]
     assert len((tmp_path / "scores/scores.csv").read_text().splitlines()) == 1 + 3
-    code = ("import json, radar_nb; d = radar_nb.RadarDetector.from_pretrained('model'); "
+    code = ("import json, radar_nb; d = radar_nb.load_detector('model'); "
             "print(json.dumps([radar_nb.__file__, d.offset_]))")
     where, offset = json.loads(run(installed, tmp_path, "-c", code).stdout)
     assert str(REPOSITORY) not in where and np.isfinite(offset)

@@ -30,13 +30,35 @@ def write_pages(folder: Path = REPOSITORY, evidence: Evidence | None = None) -> 
     """Write the pages into a copy of the repository's folder; their names."""
     evidence = evidence or Evidence()
     write_reviewing(evidence, folder / "docs/reviewing.md")
-    readme = (folder / "README.md").read_text(encoding="utf-8")
-    if BEGIN not in readme or END not in readme:
-        raise InputError(f"{folder / 'README.md'}: the line {BEGIN} or {END} is missing; put it back")
-    before, after = readme.split(BEGIN)[0], readme.split(END)[1]
-    write_text(folder / "README.md", f"{before}{BEGIN}\n{markdown(results_table(evidence))}\n{END}{after}")
+    _fill(folder / "README.md", results_table(evidence))
+    _fill(folder / "docs/real_images.md", photographs_table(evidence))
     write_text(folder / "docs/report/report.md", report(evidence))
-    return ["README.md", "docs/reviewing.md", "docs/report/report.md"]
+    return ["README.md", "docs/reviewing.md", "docs/report/report.md", "docs/real_images.md"]
+
+
+def _fill(path: Path, table: pd.DataFrame) -> None:
+    """Put a table between a page's two marks."""
+    page = path.read_text(encoding="utf-8")
+    if BEGIN not in page or END not in page:
+        raise InputError(f"{path}: the line {BEGIN} or {END} is missing; put it back")
+    before, after = page.split(BEGIN)[0], page.split(END)[1]
+    write_text(path, f"{before}{BEGIN}\n{markdown(table)}\n{END}{after}")
+
+
+def photographs_table(evidence: Evidence) -> pd.DataFrame:
+    """Image AUROC with its interval, F1 and seeds: the paper's recipe, ours, and what is pretrained."""
+    def told(dataset: str, method: str) -> str:
+        if method not in evidence.methods(dataset):
+            return "not measured"
+        f1 = evidence.over_seeds(dataset, method, "f1").mean()
+        count = len(evidence.seeds(dataset, method))
+        return f"{evidence.interval(dataset, method, 'image_auroc')}, {f1:.2f} ({count})"
+
+    columns = {"the paper's recipe": "radar", "fused": "radar_fused", "PCA of patches": "pca",
+               "PatchCore, pretrained": "patchcore"}
+    return pd.DataFrame([{"data": f"`{dataset}`"} | {title: told(dataset, method)
+                                                     for title, method in columns.items()}
+                         for dataset in (*SHOWN, "printed_hard") if dataset in evidence.datasets()])
 
 
 def results_table(evidence: Evidence) -> pd.DataFrame:

@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
 from safetensors.numpy import load_file, save_file
 from scipy import stats
 from scipy.spatial.distance import mahalanobis
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
+from small import SMALL
 
 from radar_nb.beyond.card import SHARES, Card, paste_of_size
 from radar_nb.beyond.detector import load_detector

@@ -32,7 +32,7 @@ def pages(book):
     return {path: BeautifulSoup(path.read_text(), "html.parser") for path in book.rglob("*.html") if "_static" not in path.parts}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # two drivers in one process would be in each other's way
 def chromium():
     """A browser, where there is one."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser is driven with Playwright")

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from small import SMALL
 
 from radar_nb.data.images import write_image
 from radar_nb.data.named import NAMED, load_dataset

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import SMALL
+from small import SMALL
 
 from radar_nb.__main__ import main
 from radar_nb.experiments import bench, networks

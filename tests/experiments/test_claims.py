@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
+from small import SMALL
 
 from radar_nb.experiments import ablations, comparison
 from radar_nb.experiments.ablations import (

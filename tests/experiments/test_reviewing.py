@@ -18,7 +18,7 @@ from radar_nb.storage.errors import InputError
 from radar_nb.storage.places import REPOSITORY, RESULTS
 from radar_nb.storage.tables import read_table, write_table
 
-PAGES = ("README.md", "docs/reviewing.md", "docs/report/report.md")
+PAGES = ("README.md", "docs/reviewing.md", "docs/report/report.md", "docs/real_images.md")
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from conftest import SMALL, TINY
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
+from small import SMALL, TINY
 
 from radar_nb.beyond.detector import VariantDetector, load_detector, noise_free_detector
 from radar_nb.data.images import write_image

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, TINY
 from diffusers.training_utils import EMAModel
+from small import SMALL, TINY
 from torch.nn import functional as F
 
 from radar_nb.data.images import load_tensors, to_tensor
@@ -408,7 +408,7 @@ PAIR = TrainingConfig(steps=6, batch_size=4, patch_size=16, widths=(32, 32), val
 TWO_PROCESSES = """
 import os, signal, sys
 sys.path[:0] = ["tests", "tests/method"]
-from conftest import tiny_images
+from small import tiny_images
 from test_training import PAIR, WORSE
 from radar_nb.method.training import train
 from radar_nb.runs.training import TrainingStopped, is_main_process, steps_into, train_into

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, TINY
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
+from small import SMALL, TINY
 
 from radar_nb.data.images import to_tensor
 from radar_nb.data.named import load_dataset

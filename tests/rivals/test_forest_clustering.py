@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import SMALL
 from scipy import ndimage
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
+from small import SMALL
 
 from radar_nb.data.named import load_dataset
 from radar_nb.rivals.forest_clustering import ForestClustering

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
 from sklearn.metrics import roc_auc_score
+from small import SMALL
 
 from radar_nb.data.named import load_dataset
 from radar_nb.experiments.bench import time_methods

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, TINY
 from diffusers import DDIMInverseScheduler
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
+from small import SMALL, TINY
 
 from radar_nb.data.images import to_tensor
 from radar_nb.data.named import load_dataset

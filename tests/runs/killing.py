@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from conftest import TINY_RUN, tiny_images
+from small import TINY_RUN, tiny_images
 from tqdm.auto import tqdm
 
 from radar_nb.method.diffusion import denoise

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_RUN, tiny_images
 from killing import digests
+from small import TINY_RUN, tiny_images
 
 from radar_nb.__main__ import main
 from radar_nb.method import training

@@ -10,9 +10,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, tiny_images
 from pickles import looks_like_code
 from safetensors.torch import load_file, save_file
+from small import SMALL, tiny_images
 
 from radar_nb.__main__ import main
 from radar_nb.data.named import load_dataset

@@ -10,8 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from conftest import SMALL
 from ipywidgets import Image
+from small import SMALL
 
 from radar_nb.data.images import to_tensor
 from radar_nb.data.named import load_dataset
