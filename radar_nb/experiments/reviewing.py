@@ -33,7 +33,8 @@ def run_checks(evidence: Evidence, quick: bool = False) -> Iterator[dict]:
                 began, expected = time.perf_counter(), check.expected(evidence)
                 value = check.rerun(again)
                 inside = bool(abs(value - expected) <= check.tolerance + 1e-9)
-                yield {"check": check.name, "expected": round(float(expected), 4), "value": round(float(value), 4),
+                yield {"check": check.name, "expected": round(float(expected), 4),
+                       "value": round(float(value), 4),
                        "tolerance": check.tolerance, "inside": inside,
                        "seconds": round(time.perf_counter() - began, 1)}
 
