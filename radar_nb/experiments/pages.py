@@ -22,7 +22,8 @@ COLUMNS = {"radar": "RADAR as in the paper", "radar_lof": "with LOF, as on the s
 # The paper's names, and ours for the method of that idea.
 SAME = {"B&A": ("causal_residual_per_angle", "causal_residual"), "RADAR": ("radar",),
         "C&B": ("forest_clustering_per_angle", "forest_clustering"), "DiffusionAD": ("diffusion_ad",),
-        "AnoDDPM": ("anoddpm_250", "anoddpm"), "DDPM": ("ddpm_250", "ddpm")}
+        "AnoDDPM": ("anoddpm_250", "anoddpm_250_strided", "anoddpm"),
+        "DDPM": ("ddpm_250", "ddpm_250_strided", "ddpm")}
 STAND_IN = {"printed": "extrusion", "tile": "mvtec_tile_192"}
 
 
