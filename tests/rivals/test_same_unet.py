@@ -163,7 +163,7 @@ def test_a_training_with_other_noise_is_not_taken_for_this_one(tmp_path, data):
 
 
 def test_every_method_has_a_family_and_its_calls():
-    families = "RADAR", "RADAR, other readings", "RADAR, mended", "reconstruction", "reconstruction-free", "statistical", "pretrained"
+    families = "RADAR", "RADAR, other readings", "RADAR, other features", "RADAR, mended", "reconstruction", "reconstruction-free", "statistical", "pretrained"
     assert {method.family for method in METHODS.values()} == set(families)
     assert METHODS["radar"].calls == 1 and METHODS["ddim50"].calls == 50
     assert issubclass(AnoDdpm, DiffusionRival)

@@ -187,7 +187,8 @@ def test_training_scoring_and_a_kit_write_nothing_that_can_run_code(tmp_path, mv
     kit.save_table("one", [{"a": 1}])
     kit.keep("measured", lambda: {"a": 1.0})
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert len(files) > 25 and {path.suffix for path in files} <= KINDS | {".lock"}
+    assert len(files) > 25 and {path.suffix for path in files} <= KINDS | {".lock", ".html"}
+    assert not any("<script" in path.read_text().lower() for path in files if path.suffix == ".html"), "the card is only read"
     assert [path for path in files if looks_like_code(path)] == []
 
 
@@ -206,6 +207,8 @@ def test_no_loader_can_run_code():
                 assert not names & FORBIDDEN, f"{path.name}:{node.lineno}"
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
+                if called == "torch.load" and "weights_only=True" in map(ast.unparse, node.keywords):
+                    continue  # tensors and nothing else: the weights of the pretrained rival, an extra
                 assert called not in CALLS and not called.endswith((".load_state", ".read_pickle", "UNet2DModel.from_pretrained")), f"{path.name}:{node.lineno}: {called}"
 
 
