@@ -42,7 +42,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for a server, and how often to come back."""
+    """How long to wait for a server, and how many times to come back."""
 
     connect: float = 10.0    # seconds until a server must have answered
     read: float = 30.0       # seconds without a single byte until it counts as gone

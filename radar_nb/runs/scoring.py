@@ -2,7 +2,7 @@
 
 The images are cut into chunks, always the same ones. Of N processes, process k scores each chunk whose number
 is k modulo N, and writes its rows as one whole file into `journal/`. When all are there, the main process
-joins them. So the result does not depend on the number of processes, nor on how often the run was killed.
+joins them. So the result does not depend on the number of processes, nor on how many times a run was killed.
 """
 
 import csv
