@@ -118,12 +118,25 @@ def test_the_method_room_touches_no_disk():
     assert lines <= 1050, f"{lines} lines that are not blank"
 
 
+HEAVY = {"torch", "numpy", "pandas", "diffusers", "sklearn", "scipy", "skimage", "PIL", "matplotlib", "papermill"}
+
+
 def test_public_names_are_loaded_when_first_used():
     """`import radar_nb` takes hundredths of a second, and each name of its table resolves."""
-    code = ("import sys, radar_nb; loaded = {'torch', 'pandas', 'diffusers', 'sklearn'} & set(sys.modules); "
-            "print(loaded or 'none'); [getattr(radar_nb, name) for name in radar_nb.__all__]")
+    code = (f"import sys, radar_nb; print({HEAVY} & set(sys.modules) or 'none'); "
+            "[getattr(radar_nb, name) for name in radar_nb.__all__]")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "none"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["fly"]], ids=" ".join)
+def test_help_is_there_at_once(arguments):
+    """No library of arrays or networks is loaded to print a page of help, or to say that a command is wrong."""
+    command = [sys.executable, "-X", "importtime", "-m", "radar_nb", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert done.returncode == (2 if arguments == ["fly"] else 0) and "radar_nb.arguments" in loaded
+    assert not HEAVY & loaded
 
 
 def test_nothing_names_a_machine():
