@@ -120,8 +120,9 @@ class VariantDetector(RadarDetector):
         return np.stack([global_norm(maps), np.quantile(norms, self.local_quantile, axis=(1, 2))], axis=1)
 
     def _decided_on(self, features: np.ndarray) -> np.ndarray:
-        usual = np.median(self.calibration_features_, axis=0)
-        return np.maximum(features, usual) if self.one_sided else features
+        if not self.one_sided:
+            return features
+        return np.maximum(features, np.median(self.calibration_features_, axis=0))
 
     def _one_class_model(self, points: int):
         return outlier_model(self.decision, self.contamination, self.random_state, points)

@@ -23,7 +23,7 @@ from radar_nb.beyond.views import CELL, VIEWS, cell_views, hidden_layers, surrou
 from radar_nb.data.images import load_images, to_tensor
 from radar_nb.data.ranges import range_of
 from radar_nb.method.base import ImageDetector, check_arguments, some_pixels
-from radar_nb.method.noise_map import noise_map, whole_image
+from radar_nb.method.noise_map import fixed_noise, noise_map, whole_image
 from radar_nb.method.training import TrainingConfig, train
 from radar_nb.method.unet import image_channels
 from radar_nb.storage.errors import InputError
@@ -161,11 +161,10 @@ class FusedDetector(Pretrained, ImageDetector):
 
     def _called(self, images: Iterable) -> Iterator[tuple]:
         """Batches of images, their noise maps, the views of the one U-Net call, and the surroundings."""
-        generator = torch.Generator()
         for batch in self._batches(images):
             x0 = torch.stack([to_tensor(image) for image in batch])
             # The same noise for every image, so a score depends on its image alone.
-            eps = torch.randn(x0.shape[1:], generator=generator.manual_seed(self.random_state)).expand_as(x0)
+            eps = fixed_noise(x0.shape[1:], self.random_state).expand_as(x0)
             with hidden_layers(self.unet_) as hidden:
                 device = self.unet_.device
                 noise = noise_map(whole_image(self.unet_), x0.to(device), TIMESTEP, eps=eps.to(device)).cpu()

@@ -15,7 +15,7 @@ from radar_nb.data.ranges import range_of
 from radar_nb.method.base import ImageDetector, check_arguments, some_pixels
 from radar_nb.method.features import KERNELS, blur, extract_features, random_views, sobel_magnitude
 from radar_nb.method.forest import DECISIONS, one_class_model
-from radar_nb.method.noise_map import READINGS, NoisePredictor, in_patches, in_tiles, noise_map
+from radar_nb.method.noise_map import READINGS, NoisePredictor, fixed_noise, in_patches, in_tiles, noise_map
 from radar_nb.method.training import TrainingConfig, train
 from radar_nb.method.unet import image_channels
 from radar_nb.storage.errors import InputError
@@ -188,7 +188,7 @@ class RadarDetector(Pretrained, ImageDetector):
             x0 = torch.stack([to_tensor(image) for image in batch]).to(self.unet_.device)
             maps = [noise_map(self._eps_theta(x0), x0, timestep, self.reading, self._noise(x0))
                     for timestep in self._timesteps()]
-            yield batch, torch.cat(maps, dim=1).float().cpu().numpy()
+            yield batch, (torch.cat(maps, dim=1) if maps[1:] else maps[0]).float().cpu().numpy()
 
     def _batch_size(self, shape: tuple[int, ...]) -> int:
         tiled = self.stride is None and self.tile is not None and max(shape[:2]) > self.tile
@@ -201,8 +201,7 @@ class RadarDetector(Pretrained, ImageDetector):
 
     def _noise(self, x0: torch.Tensor) -> torch.Tensor:
         """The noise of the forward step: the same for every image, so a score depends on its image alone."""
-        generator = torch.Generator().manual_seed(self.random_state)
-        return torch.randn(x0.shape[1:], generator=generator).to(x0).expand_as(x0)
+        return fixed_noise(x0.shape[1:], self.random_state).to(x0).expand_as(x0)
 
     def _sobel(self, noise: np.ndarray) -> np.ndarray:
         """Noise maps `(N, C, H, W)` to Sobel maps `(N, H, W)`."""

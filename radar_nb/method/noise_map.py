@@ -4,6 +4,7 @@ Also the statistics that tell a Gaussian noise map from a non-Gaussian one.
 """
 
 from collections.abc import Callable
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from radar_nb.method.unet import grid_size, predict_noise
 READINGS = ("predicted", "residual", "noise_free")
 HALO = 24  # half of the pixels that tiles share: 8 leave no seam, 24 keep the work below 1.3 times
 NoisePredictor = Callable[[torch.Tensor, int], torch.Tensor]
+_scheduler = cache(make_scheduler)
 
 
 @torch.inference_mode()
@@ -43,7 +45,7 @@ def noise_map(eps_theta: NoisePredictor, x0: torch.Tensor, timestep: int, readin
     """
     if reading not in READINGS:
         raise ValueError(f"reading={reading!r}: choose one of {', '.join(READINGS)}")
-    scheduler = make_scheduler()
+    scheduler = _scheduler()
     if not 0 <= timestep < scheduler.config.num_train_timesteps:
         raise ValueError(f"timestep={timestep}: choose 0 to {scheduler.config.num_train_timesteps - 1}")
     if reading == "noise_free":
@@ -52,6 +54,12 @@ def noise_map(eps_theta: NoisePredictor, x0: torch.Tensor, timestep: int, readin
         raise ValueError(f"eps=None: the reading {reading!r} adds noise; give eps, shaped as x0")
     predicted = eps_theta(add_noise(x0, eps, timestep, scheduler.alphas_cumprod), timestep)
     return predicted - eps if reading == "residual" else predicted
+
+
+@lru_cache(1)  # one size after the other; drawing costs as much as Sobel
+def fixed_noise(shape: torch.Size, seed: int) -> torch.Tensor:
+    """Noise `(C, H, W)` from a seed alone: every image of this shape is given the same."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def whole_image(unet: UNet2DModel) -> NoisePredictor:

@@ -67,5 +67,7 @@ def predict_noise(unet: UNet2DModel, x: torch.Tensor, timestep: int | torch.Tens
     padding = (0, -width % grid, 0, -height % grid)
     if any(padding):
         x = F.pad(x, padding, mode="reflect" if padding[1] < width and padding[3] < height else "replicate")
-    folded = F.pixel_unshuffle(x, fold).contiguous(memory_format=torch.channels_last)
+    folded = F.pixel_unshuffle(x, fold)
+    if isinstance(unet, torch.nn.Module):  # other engines have an order of their own
+        folded = folded.contiguous(memory_format=torch.channels_last)
     return F.pixel_shuffle(unet(folded, timestep).sample, fold)[..., :height, :width]

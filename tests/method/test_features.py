@@ -7,10 +7,12 @@ from skimage.filters import sobel_h, sobel_v
 from radar_nb.beyond.maps import fit_covariance, mahalanobis_map, scale_space, standardise_rows_and_columns
 from radar_nb.method.features import (
     blur,
+    blur_weights,
     extract_features,
     global_norm,
     local_norm,
     sobel_magnitude,
+    sobel_weights,
     window_norms,
 )
 from radar_nb.method.noise_map import gaussian_statistics, patch_normality
@@ -66,6 +68,23 @@ def test_blur_keeps_the_mean_and_a_kernel_of_one_changes_nothing(rng):
 def test_sobel_of_a_ramp_is_the_sum_of_its_kernel(kernel, slope):
     ramp = np.tile(np.arange(20.0, dtype=np.float32), (20, 1))[None, None]
     assert np.allclose(sobel_magnitude(ramp, kernel)[0, 4:-4, 4:-4], slope)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_blur_and_sobel_are_those_of_scipy_with_the_stated_weights_up_to_the_mirrored_edge(rng, kernel):
+    """One channel at a time, and also where the map is hardly larger than the kernel."""
+    def correlate(maps, down, across):
+        return ndimage.correlate1d(ndimage.correlate1d(maps, down, axis=-2, mode="reflect"), across, axis=-1, mode="reflect")
+
+    smooth, difference = sobel_weights(kernel)
+    for shape in ((2, 3, 31, 20), (1, 1, 4, 9)):
+        maps = rng.standard_normal(shape).astype(np.float32)
+        weights = blur_weights(kernel)
+        assert blur(maps, kernel).dtype == np.float32
+        assert np.allclose(blur(maps, kernel), correlate(maps.astype(float), weights, weights), atol=1e-6)
+        down, across = correlate(maps.astype(float), difference, smooth), correlate(maps.astype(float), smooth, difference)
+        expected = np.sqrt((down**2 + across**2).sum(axis=1))
+        assert np.allclose(sobel_magnitude(maps, kernel), expected, rtol=1e-5, atol=1e-5 * expected.max())
 
 
 def test_a_window_too_large_is_named(rng):
