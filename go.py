@@ -9,7 +9,7 @@
     python go.py kick-tyres     two minutes for a reviewer
     python go.py install        only the environment, .venv
 
-Everything else goes to `python -m radar_nb`: check-claims, train, score, compare, claims, pages, ...
+Every other command goes to `python -m radar_nb`: check-claims, train, score, compare, claims, pages, ...
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 import venv
 from pathlib import Path
 
@@ -40,11 +41,11 @@ COMMANDS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Make the environment if need be, then run one command in it; its exit status."""
+    """Make the environment if it is missing, then run one command in it; its exit status."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(__doc__.strip())
         return 0 if arguments else 2
-    if sys.version_info < (3, 11):  # noqa: UP036 - whoever has an older Python is told so here
+    if sys.version_info < (3, 11):  # noqa: UP036 - an older Python gets this message
         print(f"python go.py: this is Python {sys.version.split()[0]}; 3.11, 3.12 or 3.13 is needed",
               file=sys.stderr)
         return 2
@@ -63,22 +64,22 @@ def main(arguments: list[str]) -> int:
 
 
 def fingerprint() -> str:
-    """Of the files that say what is installed: an environment made from the same is not made again."""
+    """A checksum of the files that say what to install. If it is unchanged, nothing is installed again."""
     files = [(HERE / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
     return hashlib.sha256(b"".join(files) + sys.version[:4].encode()).hexdigest()
 
 
 def install() -> int:
-    """Make `.venv`, with progress; at once where it is there already. Exit status."""
+    """Make `.venv` and show progress; returns at once if it is already there. Exit status."""
     ready, now = VENV / ".ready", fingerprint()
     if PYTHON.is_file() and ready.is_file() and ready.read_text().strip() == now:
         return 0
     total = len(re.findall(r"^[A-Za-z]", (HERE / "constraints.txt").read_text(), re.MULTILINE))
+    indices = cpu_index()
     print(f"Making .venv: about {total} packages, 1.6 GB, two to five minutes. Only this once.", flush=True)
     if not PYTHON.is_file():
         venv.create(VENV, with_pip=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    indices = [] if has_gpu() or knows_an_index(pip) else ["--extra-index-url", CPU_WHEELS]
     wanted = ["--constraint", "constraints.txt", *indices, "--editable", ".[test]"]
     status = follow([*pip, "install", *wanted], total)
     if status == 0:
@@ -87,21 +88,28 @@ def install() -> int:
 
 
 def has_gpu() -> bool:
-    """Whether torch with CUDA is worth its gigabytes: an NVIDIA driver, or the wish (RADAR_CUDA=1).
+    """Whether to install torch with CUDA: there is an NVIDIA driver, or RADAR_CUDA=1 asks for it.
 
-    Elsewhere than on Linux, PyPI's torch has no CUDA in any case.
+    On other systems than Linux, PyPI's torch has no CUDA in any case.
     """
     return sys.platform != "linux" or os.environ.get("RADAR_CUDA") == "1" or bool(shutil.which("nvidia-smi"))
 
 
-def knows_an_index(pip: list[str]) -> bool:
-    """Whether pip is configured to take packages from elsewhere too: that is left as it is."""
-    said = subprocess.run([*pip, "config", "list"], capture_output=True, text=True).stdout
-    return "PIP_EXTRA_INDEX_URL" in os.environ or "extra-index-url" in said or "find-links" in said
+def cpu_index() -> list[str]:
+    """What tells pip where torch without CUDA is; empty with a GPU, and where that place does not answer."""
+    if has_gpu():
+        return []
+    try:
+        with urllib.request.urlopen(f"{CPU_WHEELS}/torch/", timeout=10):
+            return ["--extra-index-url", CPU_WHEELS]
+    except OSError as error:
+        print(f"{CPU_WHEELS} does not answer ({error}). So torch comes from your package index. If it offers "
+              "torch with CUDA only, .venv needs 6 GB.", flush=True)
+        return []
 
 
 def follow(command: list[str], total: int) -> int:
-    """Run pip and say how far it is, one line that is written over in a terminal; its exit status."""
+    """Run pip and show how far it is, in one line that a terminal overwrites; its exit status."""
     lines, seen = [], set()
     overwrite = sys.stdout.isatty()
     with subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -118,7 +126,7 @@ def follow(command: list[str], total: int) -> int:
                 print("  all downloaded; unpacking, one to two minutes" + " " * 20, flush=True)
     if process.returncode:
         print("".join(lines[-15:]), file=sys.stderr)
-        print("python go.py: the installation failed, see above; call it again to go on", file=sys.stderr)
+        print("python go.py: the installation failed, see above; to continue, call it again", file=sys.stderr)
     else:
         print("  done", flush=True)
     return process.returncode

@@ -1,5 +1,6 @@
 """The front door: README's length, sentences, links and commands, and those of every page in docs/."""
 
+import io
 import re
 import shlex
 import subprocess
@@ -129,8 +130,8 @@ def place(tmp_path, monkeypatch):
 def test_a_second_call_installs_nothing_and_a_changed_list_does(place, monkeypatch, capsys):
     calls = []
     monkeypatch.setattr(go.venv, "create", lambda folder, with_pip: (folder.mkdir(), go.PYTHON.write_text("")))
-    monkeypatch.setattr(go, "knows_an_index", lambda pip: False)
     monkeypatch.setattr(go, "has_gpu", lambda: False)
+    monkeypatch.setattr(go.urllib.request, "urlopen", lambda url, timeout: io.BytesIO())
     monkeypatch.setattr(go, "follow", lambda command, total: calls.append((command, total)) or 0)
     assert go.install() == 0 and go.install() == 0
     assert len(calls) == 1 and calls[0][1] == 2 and go.CPU_WHEELS in calls[0][0]
@@ -139,6 +140,16 @@ def test_a_second_call_installs_nothing_and_a_changed_list_does(place, monkeypat
     monkeypatch.setattr(go, "has_gpu", lambda: True)
     (place / "constraints.txt").write_text("torch==3\n")
     assert go.install() == 0 and go.CPU_WHEELS not in calls[-1][0]
+
+
+def test_without_the_index_of_cpu_wheels_the_user_is_told_what_comes_instead(monkeypatch, capsys):
+    def silent(url, timeout):
+        raise OSError("no route")
+
+    monkeypatch.setattr(go, "has_gpu", lambda: False)
+    monkeypatch.setattr(go.urllib.request, "urlopen", silent)
+    assert go.cpu_index() == []
+    assert "no route" in (said := capsys.readouterr().out) and "CUDA" in said
 
 
 def test_a_failed_installation_shows_why_and_is_tried_again(place, monkeypatch, capsys):
