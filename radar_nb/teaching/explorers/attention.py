@@ -19,6 +19,7 @@ from radar_nb.teaching.explorers.panel import (
     magnification,
     slider,
 )
+from radar_nb.teaching.explorers.texts import TEXTS
 
 
 def attention_weights(unet: UNet2DModel, x: torch.Tensor, timestep: int, layer: str) -> np.ndarray:
@@ -57,7 +58,7 @@ def explore_attention(unet: UNet2DModel, image: np.ndarray) -> Explorer:
         raise ValueError("unet: no attention layer found; build it with attention=True")
     grid = grid_size(unet)  # pixels a side that one place stands for
     rows, columns = (-(-side // grid) for side in image.shape[:2])
-    side = grid * magnification(image.shape)
+    side, words = grid * magnification(image.shape), TEXTS["explore_attention"]
     weights_of = lru_cache(lambda t, layer: attention_weights(unet, to_tensor(image)[None], t, layer))
 
     def draw(row, column, t, layer):
@@ -69,17 +70,16 @@ def explore_attention(unet: UNet2DModel, image: np.ndarray) -> Explorer:
             cross(ImageDraw.Draw(picture), (column + 0.5) * side, (row + 0.5) * side, ANOMALOUS)
         half = int(np.searchsorted(np.cumsum(np.sort(weights)[::-1]), 0.5)) + 1
         best = int(weights.argmax())
-        text = (f"The place in row {row}, column {column} gives half of its attention to {half} of "
-                f"{len(weights)} places, most of all to row {best // columns}, column {best % columns}: "
-                f"{weights.max():.2%}. Spread evenly it would be {1 / len(weights):.2%} each; the colours "
-                f"run from {weights.min():.2%} to {weights.max():.2%}.")
-        return {"click a place": shown, "where it looks": looked_at}, text
+        text = words["text"].format(
+            row=row, column=column, half=half, places=len(weights), best_row=best // columns,
+            best_column=best % columns, most=weights.max(), least=weights.min(), even=1 / len(weights))
+        return dict(zip(words["titles"].values(), (shown, looked_at), strict=True)), text
 
-    controls = {"row": slider("row", rows // 2, 0, rows - 1),
-                "column": slider("column", columns // 2, 0, columns - 1),
-                "t": slider("timestep t", 200, 0, 999), "layer": dropdown("layer", layers)}
-    alt = "An image with a cross on one place, and the attention of that place to all others."
-    explorer = Explorer("explore_attention", alt, controls, draw)
+    labels = words["labels"]
+    controls = {"row": slider(labels["row"], rows // 2, 0, rows - 1),
+                "column": slider(labels["column"], columns // 2, 0, columns - 1),
+                "t": slider(labels["t"], 200, 0, 999), "layer": dropdown(labels["layer"], layers)}
+    explorer = Explorer("explore_attention", words["alt"], controls, draw)
 
     def clicked(_, x, y):
         explorer.set(row=int(np.clip(y // side, 0, rows - 1)), column=int(np.clip(x // side, 0, columns - 1)))

@@ -1,6 +1,6 @@
 """Explorers of detection: noise maps and their statistics, and the Isolation Forest's border."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import ipywidgets as widgets
@@ -25,10 +25,9 @@ from radar_nb.teaching.explorers.panel import (
     enlarged,
     slider,
 )
+from radar_nb.teaching.explorers.texts import TEXTS
 
 _KINDS = ((False, NORMAL, "o", "normal"), (True, ANOMALOUS, "^", "defective"))
-SHADED = ("Test images as points in the plane of global and local norm, and the region that the Isolation "
-          "Forest calls normal.")
 
 
 def examples(data: Dataset) -> dict[str, np.ndarray]:
@@ -44,16 +43,17 @@ def explore_noise_map(unet: UNet2DModel, images: Mapping[str, np.ndarray], seed:
         images: name to image, see `examples`; seed: of the noise of the readings that add some.
     """
     x, edges, spread = np.linspace(-8, 8, 200), np.linspace(-8, 8, 65), (-8, 8)
+    words = TEXTS["explore_noise_map"]
+    labels, gaussian = words["axes"], words["legend"]["gaussian"]
 
     def draw_values(axes):
-        axes.plot(x, stats.norm.pdf(x), color=ANOMALOUS, label="Gaussian")
-        axes.set(xlim=spread, ylim=(1e-4, 3), yscale="log", xlabel="value, in standard deviations",
-                 ylabel="density (log scale)")
+        axes.plot(x, stats.norm.pdf(x), color=ANOMALOUS, label=gaussian)
+        axes.set(xlim=spread, ylim=(1e-4, 3), yscale="log", xlabel=labels["value"], ylabel=labels["density"])
         axes.legend(loc="upper right")
 
     def draw_line(axes):
-        axes.plot([-4, 4], [-4, 4], color=ANOMALOUS, label="Gaussian")
-        axes.set(xlim=(-4, 4), ylim=spread, xlabel="quantile of a Gaussian", ylabel="quantile of the map")
+        axes.plot([-4, 4], [-4, 4], color=ANOMALOUS, label=gaussian)
+        axes.set(xlim=(-4, 4), ylim=spread, xlabel=labels["expected"], ylabel=labels["measured"])
         axes.legend(loc="upper left")
 
     values, line = Backdrop(draw_values), Backdrop(draw_line)
@@ -70,17 +70,19 @@ def explore_noise_map(unet: UNet2DModel, images: Mapping[str, np.ndarray], seed:
         measured = standard[(stats.norm.cdf(expected) * len(standard)).astype(int)]
         dots(pen, line.inside(line.pixels(expected, measured)), NORMAL, 4)
         limit, found = 1.5 if reading == "noise_free" or t < 10 else 3, gaussian_statistics(map_)
-        text = (f"{image}, t = {t}, {reading}: deviation {found['std']:.2f}, excess kurtosis "
-                f"{found['excess_kurtosis']:.1f}, KS distance {found['ks_distance']:.2f} "
-                f"(a Gaussian has 0 and 0). Colours run from -{limit} to {limit}.")
-        return {"image": enlarged(images[image]), "noise map": coloured(map_, limit, signed=True),
-                "histogram": histogram, "Q-Q plot": quantiles}, text
+        text = words["text"].format(image=image, t=t, reading=reading, std=found["std"], limit=limit,
+                                    kurtosis=found["excess_kurtosis"], distance=found["ks_distance"])
+        pictures = enlarged(images[image]), coloured(map_, limit, signed=True), histogram, quantiles
+        return dict(zip(words["titles"].values(), pictures, strict=True)), text
 
-    reading = widgets.ToggleButtons(options=READINGS, **described("reading") | {"layout": {"width": "48em"}})
-    controls = {"image": dropdown("image", images, 1), "t": slider("timestep t", 1, 0, 999),
-                "reading": reading}
-    seen = "An image, its noise map, the histogram of the map and its Q-Q plot against a Gaussian."
-    return Explorer("explore_noise_map", seen, controls, draw)
+    names = words["labels"]
+    controls = {"image": dropdown(names["image"], images, 1), "t": slider(names["t"], 1, 0, 999),
+                "reading": _buttons(names["reading"], READINGS)}
+    return Explorer("explore_noise_map", words["alt"], controls, draw)
+
+
+def _buttons(label: str, options: Iterable[str]) -> widgets.ToggleButtons:
+    return widgets.ToggleButtons(options=list(options), **described(label) | {"layout": {"width": "48em"}})
 
 
 def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.ndarray) -> Explorer:
@@ -92,8 +94,9 @@ def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.n
     """
     labels, learnt = np.asarray(labels, bool), detector.calibration_features_
     counts = [count for count in (5, 10, 20, 40, 80) if count < len(learnt)] + [len(learnt)]
-    views = {"all images": _view(features, labels, np.concatenate([features, learnt])),
-             "the cloud of normal images": _view(features, labels, learnt)}
+    words = TEXTS["explore_features"]
+    views = {words["views"]["all"]: _view(features, labels, np.concatenate([features, learnt])),
+             words["views"]["near"]: _view(features, labels, learnt)}
 
     @lru_cache
     def forest_of(count):
@@ -117,17 +120,15 @@ def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.n
             dots(pen, seen[(plane.inside(seen) == seen).all(axis=1)], ACCENT, 7, "black")
         called = scores < threshold
         alarms, found, good = int(called[~labels].sum()), int(called[labels].sum()), int((~labels).sum())
-        text = (f"contamination {contamination:.2f}, learnt from {count} points. False alarms: {alarms} of "
-                f"{good} normal images. Found: {found} of {int(labels.sum())} defective images. "
-                "Shaded: what the forest calls normal."
-                + (" Orange: what it has learnt from." if count < 40 else ""))
-        return {"feature plane": picture}, text
+        text = words["text"].format(contamination=contamination, count=count, alarms=alarms, good=good,
+                                    found=found, bad=int(labels.sum())) + (words["few"] if count < 40 else "")
+        return {words["titles"]["plane"]: picture}, text
 
-    several = widgets.SelectionSlider(options=counts, value=counts[-1], **described("learnt from"))
-    near = widgets.ToggleButtons(options=list(views), **described("view") | {"layout": {"width": "48em"}})
-    controls = {"contamination": slider("contamination", 0.05, 0.01, 0.5, 0.01), "count": several,
-                "view": near}
-    return Explorer("explore_features", SHADED, controls, draw)
+    names = words["labels"]
+    several = widgets.SelectionSlider(options=counts, value=counts[-1], **described(names["count"]))
+    controls = {"contamination": slider(names["contamination"], 0.05, 0.01, 0.5, 0.01), "count": several,
+                "view": _buttons(names["view"], views)}
+    return Explorer("explore_features", words["alt"], controls, draw)
 
 
 def _view(features: np.ndarray, labels: np.ndarray, held: np.ndarray) -> tuple[Backdrop, np.ndarray]:
@@ -136,10 +137,13 @@ def _view(features: np.ndarray, labels: np.ndarray, held: np.ndarray) -> tuple[B
     rim = 0.1 * np.maximum(high - low, 1e-6 + 1e-6 * np.abs(high))
     low, high = low - rim, high + rim
 
+    names = TEXTS["explore_features"]["axes"]
+
     def draw(axes):
         for value, colour, marker, name in _KINDS:
             axes.scatter(*features[labels == value].T, s=26, c=colour, marker=marker, label=name, alpha=0.8)
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="global norm", ylabel="local norm")
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel=names["global"],
+                 ylabel=names["local"])
         axes.legend(loc="lower right")
 
     grid = np.stack(np.meshgrid(np.linspace(low[0], high[0], 160), np.linspace(high[1], low[1], 110)),

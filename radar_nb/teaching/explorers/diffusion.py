@@ -23,6 +23,7 @@ from radar_nb.teaching.explorers.panel import (
     enlarged,
     slider,
 )
+from radar_nb.teaching.explorers.texts import TEXTS
 
 
 def explore_forward(images: Mapping[str, np.ndarray], seed: int = 0) -> Explorer:
@@ -33,17 +34,18 @@ def explore_forward(images: Mapping[str, np.ndarray], seed: int = 0) -> Explorer
         images: name to image, see `examples`; seed: of the noise, which stays the same while t moves.
     """
     alphas_cumprod = make_scheduler().alphas_cumprod
-    edges, x = np.linspace(-4, 4, 61), np.linspace(-4, 4, 200)
+    edges, x, words = np.linspace(-4, 4, 61), np.linspace(-4, 4, 200), TEXTS["explore_forward"]
+    labels, legend = words["axes"], words["legend"]
 
     def draw_values(axes):
-        axes.plot(x, stats.norm.pdf(x), color=ANOMALOUS, label="Gaussian")
-        axes.set(xlim=(-4, 4), ylim=(0, 1.5), xlabel="value of a pixel of x_t", ylabel="density")
+        axes.plot(x, stats.norm.pdf(x), color=ANOMALOUS, label=legend["gaussian"])
+        axes.set(xlim=(-4, 4), ylim=(0, 1.5), xlabel=labels["value"], ylabel=labels["density"])
         axes.legend(loc="upper right")
 
     def draw_shares(axes):
-        axes.plot(alphas_cumprod, color=NORMAL, label="image")
-        axes.plot(1 - alphas_cumprod, color=ANOMALOUS, linestyle="--", label="noise")
-        axes.set(xlim=(0, 999), ylim=(0, 1), xlabel="timestep t", ylabel="share of the variance")
+        axes.plot(alphas_cumprod, color=NORMAL, label=legend["image"])
+        axes.plot(1 - alphas_cumprod, color=ANOMALOUS, linestyle="--", label=legend["noise"])
+        axes.set(xlim=(0, 999), ylim=(0, 1), xlabel=labels["t"], ylabel=labels["share"])
         axes.legend(loc="center right")
 
     values, shares = Backdrop(draw_values), Backdrop(draw_shares)
@@ -59,14 +61,14 @@ def explore_forward(images: Mapping[str, np.ndarray], seed: int = 0) -> Explorer
         (column, top), (_, bottom) = shares.pixels([t, t], [1, 0])
         pen.line((column, top, column, bottom), ACCENT, 4)
         dots(pen, shares.pixels([t, t], [a_t, 1 - a_t]), ACCENT, 7, "black")
-        text = (f"t = {t}: each pixel is {a_t ** 0.5:.2f} times the image plus {(1 - a_t) ** 0.5:.2f} times "
-                f"noise. Signal-to-noise ratio {10 * np.log10(a_t / (1 - a_t)):.1f} dB.")
-        return {"x_t": enlarged(to_image(x_t)), "its values": histogram, "what is left": curves}, text
+        text = words["text"].format(t=t, image_share=a_t ** 0.5, noise_share=(1 - a_t) ** 0.5,
+                                    decibel=10 * np.log10(a_t / (1 - a_t)))
+        pictures = enlarged(to_image(x_t)), histogram, curves
+        return dict(zip(words["titles"].values(), pictures, strict=True)), text
 
-    controls = {"image": dropdown("image", images), "t": slider("timestep t", 200, 0, 999)}
-    alt = ("Forward diffusion: the noisy image, the histogram of its values beside the Gaussian curve, and "
-           "the shares of image and noise.")
-    return Explorer("explore_forward", alt, controls, draw)
+    controls = {"image": dropdown(words["labels"]["image"], images),
+                "t": slider(words["labels"]["t"], 200, 0, 999)}
+    return Explorer("explore_forward", words["alt"], controls, draw)
 
 
 def explore_reverse(unet: UNet2DModel, image: np.ndarray, mask: np.ndarray | None = None, steps: int = 20,
@@ -85,8 +87,8 @@ def explore_reverse(unet: UNet2DModel, image: np.ndarray, mask: np.ndarray | Non
     top, left = np.clip(centre - 32, 0, np.maximum(np.array(image.shape[:2]) - 64, 0)).astype(int)
     x0 = to_tensor(image[top:top + 64, left:left + 64])[None]
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed))
-    starts = {"pure noise, t = 999": 999, "the image with noise, t = 500": 500,
-              "the image with noise, t = 200": 200}
+    words = TEXTS["explore_reverse"]
+    starts = {name: t for t, name in words["starts"].items()}
 
     @lru_cache
     @torch.inference_mode()
@@ -102,19 +104,16 @@ def explore_reverse(unet: UNet2DModel, image: np.ndarray, mask: np.ndarray | Non
 
     def draw(start, step):
         t, previous, x, eps_theta, guess, after = walk(starts[start])[step - 1]
-        end = f"t = {previous}" if previous >= 0 else "the clean image"
-        text = f"Step {step} of {steps}: from t = {t} to {end}."
-        noise = coloured(eps_theta[0].mean(0).numpy(), 3, signed=True)
-        return {"x_t goes in": enlarged(to_image(x[0])), "what the U-Net calls noise": noise,
-                "its guess of the image": enlarged(to_image(guess[0])),
-                "a step further": enlarged(to_image(after[0]))}, text
+        end = words["end"].format(previous=previous) if previous >= 0 else words["clean"]
+        text = words["text"].format(step=step, steps=steps, t=t, end=end)
+        pictures = (enlarged(to_image(x[0])), coloured(eps_theta[0].mean(0).numpy(), 3, signed=True),
+                    enlarged(to_image(guess[0])), enlarged(to_image(after[0])))
+        return dict(zip(words["titles"].values(), pictures, strict=True)), text
 
-    step = slider("step", round(0.4 * steps), 1, steps)
+    step = slider(words["labels"]["step"], round(0.4 * steps), 1, steps)
     play = widgets.Play(min=1, max=steps, value=step.value, interval=400)
     link = widgets.jslink((play, "value"), (step, "value"))
-    controls = {"start": dropdown("start from", starts), "step": step}
-    alt = ("The reverse process: a noisy patch, the noise that the U-Net sees in it, its guess of the clean "
-           "patch, and the patch one step further.")
-    explorer = Explorer("explore_reverse", alt, controls, draw, [play])
+    controls = {"start": dropdown(words["labels"]["start"], starts), "step": step}
+    explorer = Explorer("explore_reverse", words["alt"], controls, draw, [play])
     explorer.link = link  # keeps it alive
     return explorer

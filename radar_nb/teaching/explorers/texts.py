@@ -1,0 +1,67 @@
+"""The words of the explorers, once for JupyterLab and for the pages of the book.
+
+Sentences are filled in with `str.format`; pages know `{name}`, `{name:.2f}` and `{name:.2%}`.
+"""
+
+TEXTS = {
+    "live": {
+        "start": "Start (loads {megabytes:.1f} MB, from this folder)",
+        "loading": "Loading the network…",
+        "failed": "The network could not be started in this browser. The picture above stays.",
+    },
+    "explore_forward": {
+        "alt": "Forward diffusion: the noisy image, the histogram of its values beside the Gaussian curve, "
+               "and the shares of image and noise.",
+        "labels": {"image": "image", "t": "timestep t"},
+        "titles": {"noisy": "x_t", "values": "its values", "left": "what is left"},
+        "axes": {"value": "value of a pixel of x_t", "density": "density", "t": "timestep t",
+                 "share": "share of the variance"},
+        "legend": {"gaussian": "Gaussian", "image": "image", "noise": "noise"},
+        "text": "t = {t}: each pixel is {image_share:.2f} times the image plus {noise_share:.2f} times "
+                "noise. Signal-to-noise ratio {decibel:.1f} dB.",
+    },
+    "explore_reverse": {
+        "alt": "The reverse process: a noisy patch, the noise that the U-Net sees in it, its guess of the "
+               "clean patch, and the patch one step further.",
+        "labels": {"start": "start from", "step": "step"},
+        "buttons": {"play": "play"},
+        "starts": {999: "pure noise, t = 999", 500: "the image with noise, t = 500",
+                   200: "the image with noise, t = 200"},
+        "titles": {"before": "x_t goes in", "noise": "what the U-Net calls noise",
+                   "guess": "its guess of the image", "after": "a step further"},
+        "text": "Step {step} of {steps}: from t = {t} to {end}.",
+        "end": "t = {previous}",
+        "clean": "the clean image",
+    },
+    "explore_attention": {
+        "alt": "An image with a cross on one place, and the attention of that place to all others.",
+        "labels": {"row": "row", "column": "column", "t": "timestep t", "layer": "layer"},
+        "titles": {"click": "click a place", "looks": "where it looks"},
+        "text": "The place in row {row}, column {column} gives half of its attention to {half} of "
+                "{places} places, most of all to row {best_row}, column {best_column}: {most:.2%}. Spread "
+                "evenly it would be {even:.2%} each; the colours run from {least:.2%} to {most:.2%}.",
+    },
+    "explore_noise_map": {
+        "alt": "An image, its noise map, the histogram of the map and its Q-Q plot against a Gaussian.",
+        "labels": {"image": "image", "t": "timestep t", "reading": "reading"},
+        "titles": {"image": "image", "noise": "noise map", "values": "histogram", "line": "Q-Q plot"},
+        "axes": {"value": "value, in standard deviations", "density": "density (log scale)",
+                 "expected": "quantile of a Gaussian", "measured": "quantile of the map"},
+        "legend": {"gaussian": "Gaussian"},
+        "text": "{image}, t = {t}, {reading}: deviation {std:.2f}, excess kurtosis {kurtosis:.1f}, KS "
+                "distance {distance:.2f} (a Gaussian has 0 and 0). Colours run from -{limit} to {limit}.",
+    },
+    "explore_features": {
+        "alt": "Test images as points in the plane of global and local norm, and the region that the "
+               "Isolation Forest calls normal.",
+        "labels": {"contamination": "contamination", "count": "learnt from", "view": "view"},
+        "titles": {"plane": "feature plane"},
+        "views": {"all": "all images", "near": "the cloud of normal images"},
+        "axes": {"global": "global norm", "local": "local norm"},
+        "legend": {"normal": "normal", "defective": "defective"},
+        "text": "contamination {contamination:.2f}, learnt from {count} points. False alarms: {alarms} of "
+                "{good} normal images. Found: {found} of {bad} defective images. Shaded: what the forest calls "
+                "normal.",
+        "few": " Orange: what it has learnt from.",
+    },
+}
