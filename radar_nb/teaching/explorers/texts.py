@@ -60,8 +60,8 @@ TEXTS = {
         "axes": {"global": "global norm", "local": "local norm"},
         "legend": {"normal": "normal", "defective": "defective"},
         "text": "contamination {contamination:.2f}, learnt from {count} points. False alarms: {alarms} of "
-                "{good} normal images. Found: {found} of {bad} defective images. Shaded: what the forest calls "
-                "normal.",
+                "{good} normal images. Found: {found} of {bad} defective images. Shaded: what the forest "
+                "calls normal.",
         "few": " Orange: what it has learnt from.",
     },
 }
