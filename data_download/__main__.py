@@ -1,5 +1,5 @@
-"""`python -m data_download --help`. Exit status 0, or 1 something cannot be had or is damaged, or 2 wrong
-use.
+"""`python -m data_download --help`. Exit status 0, 1 if something cannot be downloaded or is damaged, 2 for
+wrong use.
 """
 
 import argparse
@@ -21,8 +21,8 @@ class WrongUse(InputError):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_download",
-                                     description="Fetch real data sets, check and sort them.",
-                                     epilog="The folder is RADAR_DATA's, or your platform's cache folder.")
+                                     description="Download real data sets, check them and sort them.",
+                                     epilog="They go to the folder of RADAR_DATA, or to the cache folder.")
     parser.add_argument("names", nargs="+", choices=[*SOURCES, "all"], metavar="NAME",
                         help=f"{', '.join(SOURCES)}, or all that can be fetched")
     parser.add_argument("--from", dest="copy", type=Path, metavar="PATH",
@@ -32,10 +32,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", type=Path, metavar="FOLDER",
                         help="where to put the data sets (default: RADAR_DATA, or the cache folder)")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true", help="say what would be fetched, from where, how big")
-    what.add_argument("--check", action="store_true", help="verify what is there, and name each bad file")
+    what.add_argument("--dry-run", action="store_true",
+                      help="print what would be downloaded, from where, and how much")
+    what.add_argument("--check", action="store_true",
+                      help="check the files that are there, and name each bad one")
     what.add_argument("--addresses", action="store_true",
-                      help="ask each address whether it still answers; fetch nothing")
+                      help="check whether each address still answers; download nothing")
     return parser
 
 
@@ -120,7 +122,7 @@ def main(arguments: list[str] | None = None, sources: dict[str, Source] = SOURCE
     args = _parser().parse_args(arguments)
     names = [name for name in sources if sources[name].offers] if "all" in args.names else args.names
     if args.copy and len(names) > 1:
-        print("python -m data_download: --from gives one copy; name one data set", file=sys.stderr)
+        print("python -m data_download: --from is for one data set; give one name", file=sys.stderr)
         return 2
     folder, status = (args.to or data_folder()).expanduser().resolve(), 0
     for name in names:

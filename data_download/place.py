@@ -27,8 +27,8 @@ def building(target: Path) -> Iterator[Path]:
     try:
         with FileLock(target.with_name(f".{target.name}.lock"), timeout=0):
             if target.exists():
-                raise InputError(f"{target}: is there already; --check looks whether it is whole, or remove "
-                                 "it to build it anew")
+                raise InputError(f"{target}: is already there; check it with --check, or remove "
+                                 "it to build it again")
             work = target.with_name(f".{target.name}.building")
             shutil.rmtree(work, ignore_errors=True)  # of an earlier try that was cut off
             work.mkdir()

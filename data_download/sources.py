@@ -84,7 +84,7 @@ SOURCES = {
         "https://www.mvtec.com/company/research/datasets/mvtec-ad", copy_layout,
         help="These copies were cut from a third party's figures and cannot be downloaded as such. Take "
              "mvtec_tile instead; "
-             "who has the copies gives their folder with --from."),
+             "if you have the copies, give their folder with --from."),
     "printed_real": Source(
         "The paper's 3D-printed surfaces", "not known to us: ask the authors",
         "Moradi, Grasso, Colosimo, Paynabar: Single-Step Reconstruction-Free Anomaly Detection and "

@@ -1,4 +1,4 @@
-"""What the commands of `python -m radar_nb` take."""
+"""The arguments of the commands of `python -m radar_nb`."""
 
 import argparse
 
@@ -28,12 +28,12 @@ def _add_run_and_train(commands) -> None:
     run.add_argument("--out", help="folder for the results (default: runs/<profile>)")
 
     train = commands.add_parser("train",
-                                help="train a U-Net and calibrate a detector; goes on where --out holds "
-                                     "checkpoints")
+                                help="train a U-Net and calibrate a detector; a second call continues from "
+                                     "the checkpoints in --out")
     train.add_argument("--profile", default="cpu", help="smoke, cpu or gpu: sizes and settings")
     train.add_argument("--recipe", choices=("fused", "paper"),
                        help="fused: three views of one U-Net call, for photographs; paper: the paper's own "
-                            "(default: fused on a folder, paper on a made data set)")
+                            "(default: fused on a folder, paper on a built-in data set)")
     train.add_argument("--steps", type=int, help="training steps (default: the profile's)")
     train.add_argument("--network",
                        help="which U-Net: plain, folded, narrow or others of radar_nb.experiments.networks "
@@ -55,21 +55,20 @@ def _add_score(commands) -> None:
                        help="what computes the U-Net (default: torch)")
     score.add_argument("images", nargs="+", help="image files, or folders of them")
     score.add_argument("--out", required=True,
-                       help="folder for scores.csv, scores.jsonl, masks and overlays; goes on where it "
-                            "stopped")
+                       help="folder for scores.csv, scores.jsonl, masks and overlays; a second call "
+                            "continues")
 
 
 def _add_compare_and_ablate(commands) -> None:
     compare = commands.add_parser("compare",
-                                  help="RADAR and its rivals on every data set and seed; goes on where it "
-                                       "stopped, and adds to the tables")
+                                  help="measure RADAR and its rivals; a second call continues")
     compare.add_argument("--datasets", nargs="+", default=["printed"],
                          help="names or folders (default: printed)")
     compare.add_argument("--methods", nargs="+", help="which (default: all)")
     compare.add_argument("--everything", action="store_true",
-                         help="the whole comparison of results/ instead: all data sets that are there, "
+                         help="instead, the whole comparison of results/: every data set that is found, "
                               "five seeds")
-    ablate = commands.add_parser("ablate", help="change one thing at a time; goes on where it stopped")
+    ablate = commands.add_parser("ablate", help="change one part at a time; a second call continues")
     ablate.add_argument("--datasets", nargs="+", default=["printed"],
                         help="names or folders (default: printed)")
     ablate.add_argument("--ablations", nargs="+", help="which (default: all)")
@@ -85,9 +84,9 @@ def _add_compare_and_ablate(commands) -> None:
 
 def _add_bench(commands) -> None:
     bench = commands.add_parser("bench",
-                                help="how fast: every method, network and engine, in one run; writes "
-                                     "bench.csv and bench.png")
-    bench.add_argument("--quick", action="store_true", help="the most important rows, within a minute")
+                                help="measure the speed of methods, networks and engines; writes bench.csv "
+                                     "and bench.png")
+    bench.add_argument("--quick", action="store_true", help="only the most important rows, in a minute")
     bench.add_argument("--networks", nargs="*", metavar="NAME",
                        help="instead train and judge these U-Nets (default: all) and write networks.csv")
     bench.add_argument("--datasets", nargs="+", default=["printed"],
@@ -104,10 +103,10 @@ def _add_reports(commands) -> None:
     notebooks.add_argument("names", nargs="*", help="which, such as 05_noise_maps (default: all)")
     commands.add_parser("pages", help="write the pages that hold numbers: README.md, docs/reviewing.md, "
                                       "docs/report/report.md")
-    check = commands.add_parser("check-claims", help="re-run what is cheap, and compare with the tables")
+    check = commands.add_parser("check-claims", help="run the quick checks again; compare with the tables")
     check.add_argument("--quick", action="store_true", help="only what takes seconds")
     check.add_argument("--results", default="results", help=_RESULTS)
-    check.add_argument("--out", help="file for what was found, such as results/checks.csv (default: none)")
+    check.add_argument("--out", help="file for the results, such as results/checks.csv (default: none)")
     claims = commands.add_parser("claims", help="write CLAIMS.md from the tables in results/")
     claims.add_argument("--out", default="CLAIMS.md", help="file to write (default: CLAIMS.md)")
     claims.add_argument("--results", default="results", help=_RESULTS)

@@ -91,7 +91,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image | np.ndarray]:
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
-            raise InputError(f"{path}: cannot be read (it is no file); remove it")
+            raise InputError(f"{path}: cannot be read (it is not a file); remove it")
         if state.st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes); remove the file or replace it")
         with warnings.catch_warnings():
@@ -106,7 +106,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image | np.ndarray]:
             with file:
                 # A phone's stereo photograph (MPO) is one picture; any other file with several is not.
                 if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":
-                    raise InputError(f"{path}: holds {file.n_frames} images; save one image a file")
+                    raise InputError(f"{path}: holds {file.n_frames} images; save one image in each file")
                 yield file
     except InputError:
         raise
@@ -149,7 +149,7 @@ def _tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as file:
         _check_pixels(path, prod(file.series[0].shape[:2]))
         if (size := prod(file.series[0].shape)) > 4 * most_pixels():
-            raise InputError(f"{path}: promises {size} values; cut it into smaller images")
+            raise InputError(f"{path}: has {size} values; cut it into smaller images")
         image = file.asarray()
     if image.ndim == 3 and image.shape[0] in (3, 4) and image.shape[2] not in (1, 3, 4):
         image = np.moveaxis(image, 0, 2)  # one plane after the other

@@ -147,7 +147,7 @@ def _rows(printed: Row | pd.DataFrame) -> list[tuple[str, dict]]:
     """The rows by name; a single one is called `row`, or as its Series is."""
     if isinstance(printed, pd.DataFrame):
         if printed.empty or not printed.index.is_unique:
-            raise InputError(f"rows: {len(printed)}, some of one name or none at all; name each differently")
+            raise InputError(f"rows: {len(printed)}, some have the same name or none; name each differently")
         return [(str(name), dict(row)) for name, row in printed.iterrows()]
     if not isinstance(printed, (Mapping, pd.Series)):
         raise InputError(f"printed: {type(printed).__name__}; give a row such as {{'recall': 0.93}}, "

@@ -44,7 +44,7 @@ def read_state(path: Path, origin: dict) -> dict:
     for name in _ORIGIN:
         if state.get(name) != origin.get(name):
             raise InputError(f"{path}: a training with another {name}; "
-                             f"give an empty folder, or the {name} that it began with")
+                             f"give an empty folder, or the {name} of that training")
     return state
 
 
@@ -87,7 +87,7 @@ def load_checkpoint(out: Path, origin: dict, trainer: Trainer) -> None:
             tensors = read_tensors(folder / "state.safetensors")
             break
         except InputError as error:
-            warnings.warn(f"checkpoint left out: {error}; going on from the one before", stacklevel=3)
+            warnings.warn(f"checkpoint not used: {error}; continuing from the one before", stacklevel=3)
     else:
         return
     state = read_state(folder / "state.json", origin)

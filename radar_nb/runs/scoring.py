@@ -185,8 +185,8 @@ def _wait_for_all(accelerator: Accelerator) -> None:
     try:
         accelerator.wait_for_everyone()
     except RuntimeError:  # it waits for one that is no more
-        raise InputError("another process of this scoring has failed, and has said why; "
-                         "the same call goes on") from None
+        raise InputError("another process of this scoring failed and printed the reason; "
+                         "the same call continues") from None
 
 
 def _journal(out: Path) -> Path:

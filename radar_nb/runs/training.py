@@ -54,8 +54,8 @@ def train_into(out: str | Path, images: Iterable, config: TrainingConfig, *,
     try:
         (losses, calibration_losses), seconds = losses_from_json(state), float(state["seconds"])
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: holds no losses and seconds of a training; "
-                         "remove it to train on from the last checkpoint") from None
+        raise InputError(f"{path}: does not hold the losses and seconds of a training; "
+                         "remove it to continue from the last checkpoint") from None
     return TrainingResult(load_unet(out), losses, seconds, calibration_losses)
 
 
@@ -97,7 +97,7 @@ def steps_into(out: str | Path, images: Iterable, config: TrainingConfig, *,
             yield trainer
         if not trainer.ended:
             raise TrainingStopped(f"{out}: stopped after step {len(trainer.losses)} of {config.steps}, "
-                                  "checkpoint written; the same call goes on")
+                                  "checkpoint written; the same call continues")
         _finish(out, origin, trainer, began)
 
 

@@ -35,7 +35,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype_backend="numpy_nullable",
                             keep_default_na=False, na_values=[""])
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; look at the folder's name") from None
+        raise InputError(f"{path}: no such file; check the folder's name") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a CSV table ({type(error).__name__}); write it again") from None
     return table.astype({name: _plain(column) for name, column in table.items()})

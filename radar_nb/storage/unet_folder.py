@@ -65,8 +65,8 @@ def load_unet(folder: str | Path) -> UNet2DModel:
         raise InputError(f"{folder}: the U-Net does not work ({_short(error)}); copy or train it "
                          "again") from None
     if answer.shape[1:] != (unet.config.in_channels, side, side) or not answer.isfinite().all():
-        raise InputError(f"{folder}: the U-Net's answer is not finite, or has another shape than the "
-                         "question; copy or train it again")
+        raise InputError(f"{folder}: the U-Net's output is not finite, or has another shape than its "
+                         "input; copy or train it again")
     return unet
 
 

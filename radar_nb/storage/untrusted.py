@@ -27,8 +27,8 @@ def read_json(path: str | Path, most: int = 1 << 20, finite: bool = True) -> dic
     path = Path(path)
     try:
         if path.stat().st_size > most:
-            raise InputError(f"{path}: {path.stat().st_size} bytes, at most {most} are read; it is not the "
-                             "file that it should be")
+            raise InputError(f"{path}: {path.stat().st_size} bytes, but at most {most} are read; this is not "
+                             "the right file")
         text = path.read_text(encoding="utf-8")
         checks = {"parse_constant": _not_finite, "parse_float": _finite} if finite else {}
         value = json.loads(text, **checks)
@@ -37,16 +37,16 @@ def read_json(path: str | Path, most: int = 1 << 20, finite: bool = True) -> dic
     except InputError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON that can be read ({error}); write it anew, or remove "
+        raise InputError(f"{path}: cannot be read as JSON ({error}); write it again, or remove "
                          "it") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds a {type(value).__name__}, not a JSON object; write it anew, or "
+        raise InputError(f"{path}: holds a {type(value).__name__}, not a JSON object; write it again, or "
                          "remove it")
     return value
 
 
 def _not_finite(text: str) -> float:
-    raise ValueError(f"{text} is no finite number")
+    raise ValueError(f"{text} is not a finite number")
 
 
 def _finite(text: str) -> float:
@@ -127,7 +127,7 @@ def check_checksums(folder: Path, complete: bool = False) -> None:
         if not name or path.parent != folder or not path.is_file():
             raise InputError(f"{sums}: names {name[:80]!r}, which is not there")
         if checksum(path) != expected:
-            raise InputError(f"{path}: damaged, it is not what was written (checksum); copy or train it "
+            raise InputError(f"{path}: damaged (wrong checksum); copy or train it "
                              "again")
 
 
@@ -142,12 +142,12 @@ def check_values(path: Path, values: Mapping[str, object], defaults: Mapping[str
     """
     for name, value in values.items():
         if name not in defaults:
-            raise InputError(f"{path}: {name[:80]!r} is no setting that is known here; remove it, or update "
+            raise InputError(f"{path}: {name[:80]!r} is not a known setting; remove it, or update "
                              "the kit")
         several = isinstance(value, list) and isinstance(defaults[name], (int, tuple)) and len(value) <= 100
         parts = value if several else [value]
         if not all(_alike(part, defaults[name]) for part in parts):
-            raise InputError(f"{path}: {name}={str(value)[:80]!r} is of the wrong kind; {defaults[name]!r} "
+            raise InputError(f"{path}: {name}={str(value)[:80]!r} has the wrong type; {defaults[name]!r} "
                              "is the default")
 
 

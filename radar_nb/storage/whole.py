@@ -119,12 +119,12 @@ def _storage_errors(path: Path) -> Iterator[None]:
         code = getattr(error, "errno", None)
         in_words = "os error 28" in str(error) or "No space left" in str(error)  # as safetensors says it
         if code in _NO_ROOM or in_words:
-            raise StorageError(f"{path}: no room left on the disk; what was there before is whole. Make "
-                               "room and call again") from None
+            raise StorageError(f"{path}: no space left on the disk; the earlier files are intact. Free "
+                               "some space and call again") from None
         refused = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
         if isinstance(error, OSError) and code in refused:
             raise StorageError(f"{path}: cannot be written ({error.strerror}); give another folder, or the "
-                               "right to write there") from None
+                               "permission to write there") from None
         raise
 
 

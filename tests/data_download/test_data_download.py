@@ -270,7 +270,7 @@ def test_check_names_each_bad_file(server, tmp_path):
     assert "is not there" in check(tmp_path / "nowhere")[0]
     (folder / "SHA256SUMS").unlink()
     assert "kos01_Part0.jpg" in check(folder)[0]
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="is already there"):
         command.get("toy", _source(server, "ok"), tmp_path)
 
 

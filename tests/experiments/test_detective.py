@@ -173,7 +173,7 @@ def test_numbers_that_no_table_gives_are_said_in_one_line():
     ({"sensitivity": 0.93}, {}, "row: sensitivity; give some of accuracy, precision, recall, f1"),
     ({}, {}, "row: no number; give some of"),
     (0.93, {}, "printed: float; give a row such as"),
-    (pd.DataFrame([{"recall": 0.5}] * 2, index=["a", "a"]), {}, "rows: 2, some of one name"),
+    (pd.DataFrame([{"recall": 0.5}] * 2, index=["a", "a"]), {}, "rows: 2, some have the same name"),
     ({"recall": 0.93}, {"positives": -44}, "positives=-44: give a whole number of images, 1 to 2000"),
     ({"recall": 0.93}, {"positives": 44.0}, "positives=44.0: give a whole number"),
     ({"recall": 0.93}, {"negatives": 0}, "negatives=0: give a whole number"),

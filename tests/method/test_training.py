@@ -458,7 +458,7 @@ def test_two_processes_give_the_result_of_one(images, tmp_path):
     )
     said = sorted(done.stdout.splitlines())
     assert said[2:4] == ["main", "other"], "two processes of one training, not two trainings"
-    assert said[4:] == ["stopped: stopped after step 3 of 6, checkpoint written; the same call goes on"] * 2
+    assert said[4:] == ["stopped: stopped after step 3 of 6, checkpoint written; the same call continues"] * 2
     assert [path.name for path in (tmp_path / "two stopped" / "checkpoints").iterdir()] == ["step-0000003"]
     assert said[:2] == ["6 steps"] * 2, "an early stop is the same one for all"
     state = json.loads((tmp_path / "two" / "training.json").read_text())

@@ -100,7 +100,7 @@ def test_sigterm_is_a_clean_stop(tmp_path, monkeypatch, straight):
     with (
         monkeypatch.context() as patch,
         pytest.raises(
-            TrainingStopped, match="stopped after step 4 of 7, checkpoint written; the same call goes on"
+            TrainingStopped, match="stopped after step 4 of 7, checkpoint written; the same call continues"
         ),
     ):
         patch.setattr(training, "diffusion_loss", terminate_in_step_4)
@@ -131,7 +131,7 @@ def test_a_full_disk_costs_what_is_being_written_and_nothing_else(tmp_path, monk
         try:
             train_into(tmp_path, tiny_images(), TINY_RUN, progress=False)
         except StorageError as error:
-            assert "no room left on the disk" in str(error) and len(str(error).splitlines()) == 1
+            assert "no space left on the disk" in str(error) and len(str(error).splitlines()) == 1
             failed = True
         else:
             failed = False
@@ -256,7 +256,7 @@ def test_two_runs_at_once_in_one_folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(StorageError("out: no room left on the disk"), 1), (TrainingStopped("out: stopped after step 3"), 143)],
+    [(StorageError("out: no space left on the disk"), 1), (TrainingStopped("out: stopped after step 3"), 143)],
 )
 def test_the_command_says_it_in_one_line(tmp_path, monkeypatch, capsys, error, status):
     def fail(*arguments, **options):

@@ -160,7 +160,7 @@ def test_a_full_disk_costs_what_is_being_written_and_nothing_else(model, tmp_pat
 
         with (
             monkeypatch.context() as patch,
-            pytest.raises(StorageError, match=f"{name}: no room left on the disk"),
+            pytest.raises(StorageError, match=f"{name}: no space left on the disk"),
         ):
             patch.setattr(files, "sync", sync)
             score_files(detector, paths, tmp_path / str(number), progress=False)

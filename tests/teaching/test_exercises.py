@@ -194,7 +194,7 @@ def test_a_function_cannot_change_the_inputs_it_is_judged_by():
 
 
 def test_what_is_wrong_is_said_in_the_students_terms():
-    assert "shape (3,), (7,) is asked for" in exercise("01.1").check(lambda x0, eps, a_t: np.zeros(3)).message
+    assert "shape (3,), the right shape is (7,)" in exercise("01.1").check(lambda x0, eps, a_t: np.zeros(3)).message
     assert "ZeroDivisionError" in exercise("01.1").check(lambda x0, eps, a_t: 1 / 0).message
     assert "return missing" in exercise("01.1").check(lambda x0, eps, a_t: None).message
     assert "without calling it" in exercise("01.1").check(np.zeros(7)).message
@@ -340,8 +340,8 @@ def test_an_exercise_runs_first_in_a_fresh_kernel_and_says_that_tries_are_record
 
 
 @pytest.mark.parametrize("answer, said", [
-    ("500", "quotes off"), ("five hundred", "in digits"), ("5 %", "percent"), ("5%", "percent"), ("1,000", "write 1000,"),
-    ("0,5", "with a point"), ("1/2", "works it out"), ("500 calls", "without a unit"), ((1, 000), "1000 for 1,000"), (b"500", "quotes off"),
+    ("500", "remove the quotes"), ("five hundred", "in digits"), ("5 %", "percent"), ("5%", "percent"), ("1,000", "write 1000,"),
+    ("0,5", "with a point"), ("1/2", "computes it"), ("500 calls", "without a unit"), ((1, 000), "1000 for 1,000"), (b"500", "remove the quotes"),
     (lambda: 500, "call it"), (np.True_, "True and False"), (1j, "such as 12"), ({}, "such as 12"), (float("nan"), "finite"), (10**400, "too large")])
 def test_what_is_no_number_is_told_by_its_kind(answer, said):
     verdict = exercise("00.2").check(answer)

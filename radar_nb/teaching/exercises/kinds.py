@@ -160,7 +160,7 @@ class Number(Exercise):
                 return Verdict(WRONG, message)
         if not isinstance(self.right, int) and (self._near(100 * value, self.right)
                                                 or self._near(value / 100, self.right)):
-            return Verdict(WRONG, "a factor of 100 off: is a share asked for, or percent?")
+            return Verdict(WRONG, "a factor of 100 wrong: does the question ask for a share or for percent?")
         return Verdict(WRONG, "too large" if value > self.right else "too small")
 
     def _near(self, value: float, other: float) -> bool:

@@ -26,8 +26,8 @@ EXERCISES: tuple[Exercise, ...] = (
         "00.3",
         hints=("What has the network been shown, and what not?",
                "Has it ever seen beads that run the other way?"),
-        worked="c: on the printed surface the turned image is called anomalous, for beads that run the "
-               "other way were never shown. (On a surface "
+        worked="c: on the printed surface the turned image is called anomalous. The network never saw "
+               "beads that run the other way. (On a surface "
                "without direction, turning may change nothing.)",
         why="anomalous means unlike the training images, not bad; if turned parts are fine, show the "
             "network turned parts",

@@ -38,17 +38,17 @@ EXERCISES: tuple[Exercise, ...] = (
                 lambda x0, eps, a_t: np.sqrt(a_t) * x0 + (1 - a_t) * eps}),
     Code(
         "01.2",
-        hints=("Solve the forward step for x0.", "Take the noise's share off, then divide by the image's."),
+        hints=("Solve the forward step for x0.", "Subtract the noise's share, then divide by the image's."),
         worked="def image_from(x_t, eps, a_t):\n    return (x_t - np.sqrt(1 - a_t) * eps) / np.sqrt(a_t)",
-        why="who knows the noise knows the image; so a network that predicts noise can clean images",
+        why="if you know the noise, you know the image; so a network that predicts noise can clean images",
         right=lambda x_t, eps, a_t: (x_t - np.sqrt(1 - a_t) * eps) / np.sqrt(a_t),
         draw=_two_vectors,
         mistakes={
-            "you took the noise off, and forgot to divide by the image's weight":
+            "you subtracted the noise, but did not divide by the image's weight":
                 lambda x_t, eps, a_t: x_t - np.sqrt(1 - a_t) * eps,
             "divide by the square root of a_t, not by a_t":
                 lambda x_t, eps, a_t: (x_t - np.sqrt(1 - a_t) * eps) / a_t,
-            "the noise had a weight when it was added: take off as much":
+            "the noise had a weight when it was added: subtract with the same weight":
                 lambda x_t, eps, a_t: (x_t - eps) / np.sqrt(a_t),
             "the square root over 1 - a_t is missing":
                 lambda x_t, eps, a_t: (x_t - (1 - a_t) * eps) / np.sqrt(a_t)}),
@@ -78,6 +78,6 @@ EXERCISES: tuple[Exercise, ...] = (
             "that is what step t alone keeps; multiply all steps up to it": lambda betas, t: 1 - betas[t],
             "shares multiply, they do not add": lambda betas, t: 1 - betas[:t + 1].sum(),
             "that is the share of the noise": lambda betas, t: 1 - np.prod(1 - betas[:t + 1]),
-            "those are the shares at all timesteps; the one at t is asked for":
+            "those are the shares at all timesteps; give the one at t":
                 lambda betas, t: np.cumprod(1 - betas)}),
 )

@@ -22,7 +22,7 @@ EXERCISES: tuple[Exercise, ...] = (
         right=lambda x, e, a, b: np.sqrt(b) * (x - np.sqrt(1 - a) * e) / np.sqrt(a) + np.sqrt(1 - b) * e,
         draw=lambda rng: _two_vectors(rng, 2),
         mistakes={
-            "that is the guess of x0 itself: go on to the earlier timestep":
+            "that is the guess of x0 itself: continue to the earlier timestep":
                 lambda x, e, a, b: (x - np.sqrt(1 - a) * e) / np.sqrt(a),
             "the noise of the earlier timestep is missing":
                 lambda x, e, a, b: np.sqrt(b) * (x - np.sqrt(1 - a) * e) / np.sqrt(a),
@@ -48,8 +48,8 @@ EXERCISES: tuple[Exercise, ...] = (
                "What is buried under much noise is lost, whether it is a defect or not."),
         worked="d: from t = 500 the whole surface has been replaced by another, so the difference is large "
                "everywhere.",
-        why="too little noise keeps the defect, too much loses the surface: reconstruction lives on a "
-            "narrow ridge",
+        why="too little noise keeps the defect, too much loses the surface: reconstruction works only "
+            "in a narrow range",
         right="d",
         mistakes={"a": "that is what happens with too little noise, at t = 50",
                   "b": "the defect is gone there, but so is everything else: look at the difference outside "

@@ -14,10 +14,10 @@ EXERCISES: tuple[Exercise, ...] = (
     Code(
         "03.1",
         hints=("exp, then divide by the sum over the last axis.",
-               "Take the largest of each row off first, with keepdims=True."),
+               "Subtract the largest of each row first, with keepdims=True."),
         worked="def my_softmax(x):\n    w = np.exp(x - x.max(axis=-1, keepdims=True))\n    return w / "
                "w.sum(axis=-1, keepdims=True)",
-        why="the weights of a row add to 1, and taking the maximum off changes nothing but keeps exp from "
+        why="the weights of a row add to 1; subtracting the maximum does not change them, and keeps exp from "
             "overflowing",
         right=_softmax,
         draw=lambda rng: (rng.normal(size=(4, 5)) * rng.choice([1, 3]) + rng.uniform(800, 1200),),
@@ -54,7 +54,7 @@ EXERCISES: tuple[Exercise, ...] = (
         hints=("Each output channel has a table of 3 x 3 weights for each input channel, and one bias.",
                "64 x (32 x 9 + 1)"),
         worked="64 * (32 * 9 + 1) = 18,496",
-        why="weights grow with the product of the widths: halving both quarters the network",
+        why="the number of weights grows with the product of the widths: half of both gives a quarter",
         right=18_496,
         mistakes={18_432: "the biases are missing: one for each output channel",
                   2_112: "the table is 3 x 3: nine weights, not one",
@@ -65,9 +65,9 @@ EXERCISES: tuple[Exercise, ...] = (
         hints=("How many times more places? Each place is compared with each.",
                "Four times the places, squared."),
         worked="4 times the places, so 4 * 4 = 16 times the pairs",
-        why="this is why attention sits at the bottom, where places are few",
+        why="this is why attention is at the bottom, where there are few places",
         right=16,
-        mistakes={4: "that is how many times more places; pairs of them are asked for",
+        mistakes={4: "that is how many times more places; count the pairs",
                   2: "twice as high and twice as wide: how many places is that?",
                   8: "the pairs go with the square of the number of places",
                   256: "that would be for an image four times as high and as wide"}),

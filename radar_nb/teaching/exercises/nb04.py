@@ -31,7 +31,7 @@ EXERCISES: tuple[Exercise, ...] = (
         hints=("Mostly the old average, a little of the new weights.",
                "decay is the share of the old, the rest is the share of the new."),
         worked="def ema(average, weights, decay):\n    return decay * average + (1 - decay) * weights",
-        why="averaged weights rattle less than the last ones, so the average is what is kept",
+        why="averaged weights jump less than the last ones, so the kit keeps the average",
         right=lambda a, w, d: d * a + (1 - d) * w,
         draw=lambda rng: (rng.normal(size=7), rng.normal(size=7), rng.uniform(0.6, 0.99)),
         mistakes={
@@ -58,7 +58,7 @@ EXERCISES: tuple[Exercise, ...] = (
                "noise, and there is little left to get wrong.",
         why="it is also why the loss jumps from step to step: each batch draws its own timesteps",
         right="a",
-        mistakes={"b": "half image and half noise can be told apart quite well",
+        mistakes={"b": "the network separates half image and half noise quite well",
                   "c": "there x_t is nearly nothing but noise: giving x_t back is nearly right",
                   "d": "the target has variance 1 at every t, but it is not equally easy to see"}),
 )

@@ -29,12 +29,12 @@ EXERCISES: tuple[Exercise, ...] = (
             "that depends on the direction of the edge: use squares and a root":
                 lambda x, y: np.abs(x) + np.abs(y),
             "that is one direction only": lambda x, y: np.abs(x),
-            "one number for each pixel is asked for, not one for the whole map":
+            "give one number for each pixel, not one for the whole map":
                 lambda x, y: np.sqrt((x**2 + y**2).sum())}),
     Code(
         "06.2",
         hints=("What makes the feature local?",
-               "A mean over all windows looks at the whole map; only the worst window is asked for."),
+               "A mean over all windows looks at the whole map; the local norm is that of the worst window."),
         worked="def mended(sobel, window):\n    windows = np.lib.stride_tricks.sliding_window_view(sobel, "
                "(window, window))\n"
                "    return np.sqrt((windows**2).sum(axis=(-2, -1))).max() / window",
@@ -48,7 +48,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "you forgot to divide by the window's side": lambda s, w: _windows(s, w).max() * w,
             "the windows overlap: move by one pixel, not by a window":
                 lambda s, w: _windows(s, w)[::w, ::w].max(),
-            "those are all windows; one number is asked for": _windows}),
+            "those are all windows; give one number": _windows}),
     Number(
         "06.3",
         hints=("Add up the squares: 16,384 - 64 pixels of 1 and 64 pixels of 10.",

@@ -55,7 +55,7 @@ EXERCISES: tuple[Exercise, ...] = (
         right=500,
         mistakes={100: "then only one image lies below the threshold",
                   50: "1 % of 50 is half an image; divide by 0.01, not by 0.1",
-                  5: "all five would lie below the 100 % quantile; 1 % is asked for",
+                  5: "all five would lie below the 100 % quantile; the question says 1 %",
                   20: "that would be 5 / 0.25"}),
     Choice(
         "07.4",

@@ -53,7 +53,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "that is a share of the found pixels (false discoveries)": lambda t, f: (f & ~t).sum() / f.sum(),
             "that is the miss rate: defective pixels not found": lambda t, f: (t & ~f).sum() / t.sum(),
             "that is the specificity; take it from 1": lambda t, f: (~f & ~t).sum() / (~t).sum(),
-            "that is the recall: normal pixels are asked for": lambda t, f: (f & t).sum() / t.sum()}),
+            "that is the recall; the rate needs normal pixels": lambda t, f: (f & t).sum() / t.sum()}),
     Choice(
         "08.4",
         hints=("Think of both ends: everything painted, nothing painted.",

@@ -86,7 +86,7 @@ EXERCISES: tuple[Exercise, ...] = (
         right=lambda p, r, P, N: r * P * (1 / p - 1) / N,
         draw=_published,
         mistakes={
-            "that is the share of the alarms that are false; a share of the normal images is asked for":
+            "that is the share of the alarms that are false; give the share of the normal images":
                 lambda p, r, P, N: 1 - p,
             "that is the miss rate: defective images that were not found": lambda p, r, P, N: 1 - r,
             "those are the false alarms; divide by the number of normal images":

@@ -53,7 +53,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "that is the best one alone; others are within the slack": lambda v, s, k: v[s == s.max()],
             "the slack is a difference, not a share": lambda v, s, k: v[s >= s.max() * (1 - k)],
             "those are scores; give the values that belong to them": lambda v, s, k: s[s >= s.max() - k],
-            "those are positions; give the values that stand there":
+            "those are positions; give the values at these positions":
                 lambda v, s, k: np.flatnonzero(s >= s.max() - k),
-            "those are the bad ones: turn the comparison round": lambda v, s, k: v[s < s.max() - k]}),
+            "those are the bad ones: reverse the comparison": lambda v, s, k: v[s < s.max() - k]}),
 )

@@ -38,6 +38,6 @@ EXERCISES: tuple[Exercise, ...] = (
         why="calibration takes a minute, training takes hours: do the cheap thing first",
         right="a",
         mistakes={"b": "it may come to that, but do the cheap thing first",
-                  "c": "then normal images raise alarms, and the map still expects the old light",
+                  "c": "then normal images raise alarms, and the detector still expects the old light",
                   "d": "the old normal images show the old light"}),
 )

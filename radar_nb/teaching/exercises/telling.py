@@ -35,22 +35,22 @@ def number(answer: object) -> float:
     if isinstance(answer, (str, bytes)):
         raise ValueError(_written(answer if isinstance(answer, str) else answer.decode("utf-8", "replace")))
     if isinstance(answer, tuple) and len(answer) > 1:
-        raise ValueError("one number is asked for; Python reads a comma as several: "
+        raise ValueError("give one number; Python reads a comma as several: "
                          "write 1000 for 1,000 and 0.5 for 0,5")
     if callable(answer):
-        raise ValueError("one number is asked for, not a function: call it first")
+        raise ValueError("give one number, not a function: call it first")
     try:
         values = array(answer)
     except OverflowError:
         raise ValueError("that number is too large for any count") from None
     except (TypeError, ValueError):
-        raise ValueError("one number is asked for, such as 12 or 0.5") from None
+        raise ValueError("give one number, such as 12 or 0.5") from None
     if np.size(values) != 1:
-        raise ValueError("one number is asked for, not several")
+        raise ValueError("give one number, not several")
     if _is_mask(answer):
-        raise ValueError("True and False are no numbers; one number is asked for")
+        raise ValueError("True and False are not numbers; give one number")
     if not np.isfinite(values).all():
-        raise ValueError("that is no finite number")
+        raise ValueError("that number is not finite")
     return float(values.ravel()[0])
 
 
@@ -58,17 +58,17 @@ def _written(text: str) -> str:
     """What to tell somebody who gave a text for a number; says nothing about the number itself."""
     text = text.strip()
     if re.fullmatch(r"[-+]?\d+(\.\d+)?", text):
-        return f"that is a text: take the quotes off, and write {text}"
+        return f"that is a text: remove the quotes, and write {text}"
     if "%" in text:
         return ("that is a text; write the number alone, without quotes and without %: "
-                "5 % is 5 where percent are asked for, and 0.05 where a share is")
+                "5 % is 5 if the question asks for percent, and 0.05 if it asks for a share")
     if re.fullmatch(r"[-+]?\d{1,3}([,' _]\d{3})+(\.\d+)?", text):
         whole = re.sub("[,' _]", "", text)
         return f"that is a text; write {whole}, without quotes and in one piece"
     if re.fullmatch(r"[-+]?\d+,\d+", text):
         return f"that is a text; write {text.replace(',', '.')}, without quotes and with a point"
     if re.fullmatch(r"[-+\d.\s()*/e]*\d[-+\d.\s()*/e]*", text):
-        return "that is a text: take the quotes off, and Python works it out"
+        return "that is a text: remove the quotes, and Python computes it"
     if re.match(r"[-+~]?\s*\d", text):
         return "that is a text; write the number alone, without quotes, without a unit or a word"
     return "that is a text; write the number in digits, without quotes"
@@ -111,9 +111,9 @@ def difference(answer: Callable, inputs: list, given: list, expected: list, chan
     except (TypeError, ValueError, OverflowError):
         return f"your result is no {'array of numbers' if ours.size > 1 else 'number'}: {case}"
     if _is_mask(theirs) and not np.isin(ours, (0, 1)).all():
-        return f"your result is True or False (a mask), numbers are asked for: {case}"
+        return f"your result is True or False (a mask), the exercise needs numbers: {case}"
     if values.shape != ours.shape:
-        return f"your result has the shape {values.shape}, {ours.shape} is asked for: {case}"
+        return f"your result has the shape {values.shape}, the right shape is {ours.shape}: {case}"
     if ours.size > 8:
         place = tuple(map(int, np.argwhere(~np.isclose(values, ours, rtol=1e-4, atol=1e-7))[0]))
         case += f"; the first difference is at {list(place)}: {values[place]:.6g}, right is {ours[place]:.6g}"

@@ -1,4 +1,4 @@
-"""The explorer that lets a student be the defect: paint on a normal image, and watch what RADAR makes of it
+"""The explorer that lets a student be the defect: paint on a normal image, and watch how RADAR reacts
 (paper Fig. 1).
 """
 
