@@ -63,7 +63,7 @@ class TrainingConfig:
             raise InputError(f"{missing[0]}=None: give a value")
         check_arguments(self, LIMITS, {"mixed_precision": ("auto", "no", "bf16")})
         if not isinstance(self.widths, tuple) or not self.widths or any(width % 8 for width in self.widths):
-            raise InputError(f"widths={self.widths!r}: give a tuple: a multiple of 8 for each resolution")
+            raise InputError(f"widths={self.widths!r}: give a tuple of multiples of 8, one per resolution")
         grid = self.fold * 2 ** (len(self.widths) - 1)
         if self.patch_size % grid:
             raise InputError(f"patch_size={self.patch_size}: choose a multiple of {grid} (the U-Net's grid)")
