@@ -32,7 +32,7 @@ html_title = project
 language = "en"
 
 extensions = ["myst_nb", "drawings", "toy_pages", "folding", "dark_figures", "terms", "answers",
-              "excerpts"]
+              "excerpts", "live"]
 root_doc = "docs/book/index"
 include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/*.md", "docs/report/report.md",
                     "README.md", "CLAIMS.md",
@@ -46,7 +46,7 @@ nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json
                               ("html", "application/javascript", None)]
 nb_render_text_lexer = "none"
 nb_code_prompt_show = nb_code_prompt_hide = "The code"
-myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_enable_extensions = ["dollarmath", "amsmath", "attrs_inline"]
 myst_heading_anchors = 4
 
 html_theme = "sphinx_book_theme"

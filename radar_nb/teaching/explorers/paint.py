@@ -24,7 +24,10 @@ from radar_nb.teaching.explorers.panel import (
     magnification,
     slider,
 )
+from radar_nb.teaching.explorers.texts import TEXTS
 
+WORDS = TEXTS["explore_paint"]
+TITLES = WORDS["titles"]
 CANVAS = 640  # pixels of the picture that is painted on
 
 
@@ -73,19 +76,19 @@ class PaintExplorer(Explorer):
         self._painting, self._at, self._rest, self._seen = None, None, 0.0, False
         self._open_image(next(iter(images)))
         height, width = self._painting.image.shape[:2]
-        controls = {"image": dropdown("image", images), "size": slider("brush size, pixels", 7, 1, 30),
-                    "grey": slider("grey value", 20, 0, 255), "opacity": slider("opacity, %", 100, 5, 100, 5),
-                    "row": slider("row", height // 2, 0, height - 1),
-                    "column": slider("column", width // 2, 0, width - 1)}
-        buttons = {name: widgets.Button(description=name) for name in ("dab", "undo", "start again")}
-        alt = ("A normal image with something painted on it, the U-Net's noise map, the smoothed Sobel map "
-               "with the found outline, and the place of the image in the plane of features.")
-        super().__init__("explore_paint", alt, controls, self._draw_all,
+        name = WORDS["labels"]
+        controls = {"image": dropdown(name["image"], images), "size": slider(name["size"], 7, 1, 30),
+                    "grey": slider(name["grey"], 20, 0, 255),
+                    "opacity": slider(name["opacity"], 100, 5, 100, 5),
+                    "row": slider(name["row"], height // 2, 0, height - 1),
+                    "column": slider(name["column"], width // 2, 0, width - 1)}
+        buttons = {name: widgets.Button(description=name) for name in WORDS["buttons"].values()}
+        super().__init__("explore_paint", WORDS["alt"], controls, self._draw_all,
                          [widgets.HBox(list(buttons.values()))])
         self.buttons = buttons
         for button, action in zip(buttons.values(), (self.dab, self.undo, self.clear), strict=True):
             button.on_click(lambda _, action=action: action())
-        self.on_mouse("paint here", ["mousedown", "mousemove", "mouseup", "mouseleave"], self._mouse)
+        self.on_mouse(TITLES["canvas"], ["mousedown", "mousemove", "mouseup", "mouseleave"], self._mouse)
 
     @property
     def strokes(self) -> list:
@@ -167,17 +170,17 @@ class PaintExplorer(Explorer):
         found = next(self._detector.inspect([self._painting.result()]))
         self._seen = True
         self._trail.append(found["features"])
-        self._words = (f"Decision: {'normal' if found['normal'] else 'ANOMALOUS'}. Score "
-                       f"{-found['score']:.2f}, anomalous above "
-                       f"{-self._detector.offset_:.2f}. Global norm {found['features'][0]:.2f}, local norm "
-                       f"{found['features'][1]:.2f}.")
+        global_norm, local_norm = found["features"]
+        self._words = WORDS["text"].format(
+            decision=WORDS["decisions"]["normal" if found["normal"] else "anomalous"], score=-found["score"],
+            offset=-self._detector.offset_, global_norm=global_norm, local_norm=local_norm)
         sobel = coloured(found["anomaly_map"], 3 * self._detector.pixel_threshold_)
         outline = find_boundaries(np.asarray(enlarged(found["mask"].astype(np.float32)).convert("L")) > 0,
                                   mode="thick")
         sobel.paste(ACCENT, mask=PIL.Image.fromarray(outline))
-        self._found = {"noise map": coloured(found["noise_map"].mean(axis=0), 1.5, signed=True),
-                       "Sobel map, found outline": sobel,
-                       "features": self._draw_features(found["normal"])}
+        self._found = {TITLES["noise"]: coloured(found["noise_map"].mean(axis=0), 1.5, signed=True),
+                       TITLES["sobel"]: sobel,
+                       TITLES["plane"]: self._draw_features(found["normal"])}
 
     def _draw_features(self, normal: bool) -> PIL.Image.Image:
         picture, pen = self._plane.copy()
@@ -195,7 +198,7 @@ class PaintExplorer(Explorer):
         canvas = enlarged(self._painting.result(), CANVAS)
         _draw_brush(ImageDraw.Draw(canvas), (column + 0.5) * factor, (row + 0.5) * factor,
                     max(size, 2) * factor / 2)
-        return {"paint here": canvas, **self._found}, self._words
+        return {TITLES["canvas"]: canvas, **self._found}, self._words
 
 
 def _draw_brush(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float) -> None:
@@ -233,9 +236,9 @@ def _feature_plane(detector: RadarDetector) -> tuple[Backdrop, np.ndarray]:
     low, high = 0.8 * points.min(axis=0), points.max(axis=0) * [1.7, 3.2]
 
     def draw(axes: Axes) -> None:
-        axes.scatter(*points.T, s=8, c=NORMAL, label="calibration images")
+        axes.scatter(*points.T, s=8, c=NORMAL, label=WORDS["axes"]["points"])
         axes.set(xscale="log", yscale="log", xlim=(low[0], high[0]), ylim=(low[1], high[1]),
-                 xlabel="global norm", ylabel="local norm")
+                 xlabel=WORDS["axes"]["x"], ylabel=WORDS["axes"]["y"])
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:.3g}")
             axis.set_minor_formatter("{x:.3g}")

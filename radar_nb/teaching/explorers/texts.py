@@ -4,10 +4,31 @@ Sentences are filled in with `str.format`; pages know `{name}`, `{name:.2f}` and
 """
 
 TEXTS = {
-    "live": {
-        "start": "Start (loads {megabytes:.1f} MB, from this folder)",
-        "loading": "Loading the network…",
-        "failed": "The network could not be started in this browser. The picture above stays.",
+    "live": {  # in pages
+        "waiting": "{megabytes:.1f} MB are loaded once you touch this.",
+        "loading": "Loading the network, {megabytes:.1f} MB …",
+        "failed": "The network does not start in this browser ({reason}).",
+    },
+    "explore_paint": {
+        "alt": "A normal image with something painted on it, the U-Net's noise map, the smoothed Sobel map "
+               "with the found outline, and the place of the image in the plane of features.",
+        "labels": {"image": "image", "size": "brush size, pixels", "grey": "grey value",
+                   "opacity": "opacity, %", "row": "row", "column": "column"},
+        "buttons": {"dab": "dab", "undo": "undo", "clear": "start again"},
+        "titles": {"canvas": "paint here", "noise": "noise map", "sobel": "Sobel map, found outline",
+                   "plane": "features"},
+        "axes": {"x": "global norm", "y": "local norm", "points": "calibration images"},
+        "decisions": {"normal": "normal", "anomalous": "ANOMALOUS"},
+        "text": "Decision: {decision}. Score {score:.2f}, anomalous above {offset:.2f}. "
+                "Global norm {global_norm:.2f}, local norm {local_norm:.2f}.",
+        "hint": "Paint on the first picture: with the mouse, a finger, or arrow keys and space.",
+    },
+    "paint_first": {  # on the book's first page
+        "buttons": {"clear": "start again", "undo": "undo", "surface": "another surface",
+                    "defect": "a real defect"},
+        "titles": {"canvas": "Paint a defect here", "sobel": "What RADAR sees"},
+        "decisions": {"normal": "NORMAL", "anomalous": "ANOMALOUS"},
+        "hint": "Paint on the surface: with the mouse, a finger, or arrow keys and space.",
     },
     "explore_forward": {
         "alt": "Forward diffusion: the noisy image, the histogram of its values beside the Gaussian curve, "
