@@ -20,8 +20,8 @@ import live_parts
 import nbformat
 from docutils import nodes
 
-# The explorers that answer in the page, and the script that holds each. An explorer stands at a notebook's still
-# of the same name, or where a page says so.
+# The explorers that answer in the page, and the script of each. An explorer stands at a notebook's still
+# of the same name, or where a page has a place for it.
 EXPLORERS = {"explore_paint": "paint.js", "paint_first": "paint.js"}
 
 
