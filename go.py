@@ -55,6 +55,8 @@ def main(arguments: list[str]) -> int:
     command = COMMANDS.get(name, ["-m", "radar_nb", name])
     if not command:
         return 0
+    if name == "lab" and hasattr(os, "geteuid") and os.geteuid() == 0:
+        more.append("--allow-root")  # as in a container; it listens on this computer only, and asks for a token
     defaults = {"GOMP_SPINCOUNT": "1000", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     defaults |= {"OMP_NUM_THREADS": "1"} if name == "test" else {}
     try:

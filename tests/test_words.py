@@ -170,6 +170,15 @@ def test_go_passes_exit_status_and_arguments_on(place, monkeypatch):
     assert go.main(["train", "--steps", "5"]) == 4
 
 
+def test_lab_starts_for_root_too(place, monkeypatch):
+    calls = []
+    monkeypatch.setattr(go, "install", lambda: 0)
+    monkeypatch.setattr(go.os, "geteuid", lambda: 0, raising=False)
+    monkeypatch.setattr(go.subprocess, "run", lambda command, **options: calls.append(command) or subprocess.CompletedProcess(command, 0))
+    assert go.main(["lab", "--no-browser"]) == 0 == go.main(["run"])
+    assert calls[0][-2:] == ["--no-browser", "--allow-root"] and "--allow-root" not in calls[1]
+
+
 def test_an_old_python_is_refused_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(go.sys, "version_info", (3, 10))
     assert go.main(["lab"]) == 2 and len(capsys.readouterr().err.splitlines()) == 1
