@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
     if not command:
         return 0
     if name == "lab" and hasattr(os, "geteuid") and os.geteuid() == 0:
-        more.append("--allow-root")  # as in a container; it listens on this computer only, and asks for a token
+        more.append("--allow-root")  # in a container; it listens on this computer only, with a token
     defaults = {"GOMP_SPINCOUNT": "1000", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     defaults |= {"OMP_NUM_THREADS": "1"} if name == "test" else {}
     try:
