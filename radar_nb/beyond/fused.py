@@ -1,6 +1,6 @@
 """`FusedDetector`: all that the paper's one U-Net call says, in one score. Beyond the paper.
 
-RADAR reads two norms of the noise map and hands them to a forest. On made surfaces that is enough. On
+RADAR reads two norms of the noise map and hands them to a forest. On synthetic surfaces that is enough. On
 photographs, exposure and texture vary more between normal images than a defect changes, and each reading
 fails on another surface. Here three views of the same call (`radar_nb.beyond.views`) become maps of how
 unusual a place is among normal images in such surroundings (`radar_nb.beyond.usual`), and are fused with

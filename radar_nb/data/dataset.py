@@ -95,7 +95,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many images a made data set has, and how large the images of any data set may be."""
+    """How many images a synthetic data set has, and how large the images of any data set may be."""
 
     train: int = 80
     calibrate: int = 240
