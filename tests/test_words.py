@@ -1,5 +1,6 @@
 """The front door: README's length, sentences, links and commands, and those of every page in docs/."""
 
+import ast
 import io
 import re
 import shlex
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
@@ -16,28 +18,71 @@ from radar_nb.storage.places import REPOSITORY
 README = REPOSITORY / "README.md"
 PAGES = [README, REPOSITORY / "CLAIMS.md", REPOSITORY / "data_download/README.md", *sorted((REPOSITORY / "docs").glob("*.md")),
          REPOSITORY / "docs/report/report.md"]
-DOORS = [README, *(REPOSITORY / f"docs/{name}.md" for name in ("student", "engineer"))]
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
+BOOK = sorted((REPOSITORY / "docs/book").glob("*.md"))
+# Wordings that readers stumbled over.
+STUMBLES = "|".join((
+    "calls? an image", "ms an image", "[Hh]ow often", "lives? (from|off|on a)", "hangs? on", "(possible|random) worlds", "[Tt]old, not told",
+    "what we took", r"\b[Ww]hoever\b", "[Ww]ho (only )?(wants|has|knows) the", "in the place of", "for want of", "(is|are) asked for",
+    "gone on with", "goes on where", "becomes what", "with distrust", r"\banew\b", r"\bmade (surface|data set|image)s?\b",
+    r"\ban? (panel|point|row|bar) an? (?!few)", r"\bone( model)? an? (method|angle|resolution|network|file)\b", "windows a side", "come along for",
+    "nothing of either", "of one name", "(take|takes|taken|taking) off", "drowns", "no room left"))
 sys.path.insert(0, str(REPOSITORY))
 import go  # noqa: E402
 
 
 def sentences(text):
     """The sentences of a page's prose: no code, tables, headings; a link counts as its words."""
-    text = re.sub(r"```.*?```|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    prose = [line for line in text.splitlines() if not line.startswith(("|", "#"))]
-    for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[*-]|\d+\.) )", "\n".join(prose)):
-        yield from re.split(r"(?<=[.!?:;])\s+", re.sub(r"\s+", " ", paragraph).strip().lstrip("*- "))
+    text = re.sub(r"```.*?```|<!--.*?-->|\$\$.*?\$\$|!\[[^\]]*\]\([^)]*\)", "", text, flags=re.DOTALL)
+    text = re.sub(r"\$[^$\n]*\$", "x", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text))
+    lines = [line.lstrip("> ") for line in text.splitlines() if not line.startswith(("|", "#"))]
+    for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[*-]|\d+\.) )", "\n".join(lines)):
+        yield from re.split(r"(?<=[.!?:;])\s+|(?<=[.!?][)*])\s+|(?<=[.!?]\*\*)\s+", re.sub(r"\s+", " ", paragraph).strip().lstrip("*- "))
 
 
 def test_readme_is_a_screen_and_a_half():
     assert len(README.read_text().splitlines()) <= 120
 
 
-@pytest.mark.parametrize("page", DOORS, ids=lambda page: page.name)
+def prose(path):
+    """The words of a page, or of a notebook's Markdown cells."""
+    if path.suffix != ".ipynb":
+        return path.read_text(encoding="utf-8")
+    return "\n\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *BOOK, *NOTEBOOKS], ids=lambda page: page.name)
 def test_no_sentence_has_more_than_30_words(page):
-    long = [sentence for sentence in sentences(page.read_text()) if len(sentence.split()) > 30]
+    long = [sentence for sentence in sentences(prose(page)) if len(sentence.split()) > 30]
     assert not long, long
+
+
+@pytest.mark.parametrize("page", [*PAGES, *BOOK, *NOTEBOOKS], ids=lambda page: page.name)
+def test_wordings_that_readers_stumbled_over_stay_away(page):
+    text = re.sub(r"\s+", " ", prose(page))
+    found = [text[max(0, hit.start() - 30):hit.end() + 30] for hit in re.finditer(STUMBLES, text)]
+    assert not found, found
+
+
+def spoken(path):
+    """The texts of a module that a user may read: everything in quotes but docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docs = {id(node.body[0].value) for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr)}
+    return [node.value for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs]
+
+
+def test_wordings_that_readers_stumbled_over_stay_away_from_messages():
+    modules = [*REPOSITORY.glob("radar_nb/**/*.py"), *REPOSITORY.glob("data_download/*.py"), REPOSITORY / "go.py"]
+    found = [(path.name, text) for path in modules for text in spoken(path)
+             if re.search(STUMBLES, re.sub(r"\s+", " ", text))]
+    assert len(modules) > 90 and not found, found
+
+
+def test_a_stumble_would_be_seen():
+    for text in ("How often is it called?", "one model an angle", "the method lives from it", "a point a variant", "a made surface"):
+        assert re.search(STUMBLES, text), text
 
 
 def test_long_sentences_would_be_seen():

@@ -190,7 +190,7 @@ def draw_bench(rows: Sequence[Mapping], path: Path) -> None:
     names = [f"{row['method']}, {row['engine']}, {row['height']:.0f} x {row['width']:.0f}" for row in chosen]
     axes.set_yticks(range(len(chosen)), names, fontsize=8)
     meaning = "grey: bare U-Net, orange: RADAR's whole score, blue: methods of the comparison"
-    axes.set(xscale="log", xlabel=f"ms an image, batch 1 ({meaning})",
+    axes.set(xscale="log", xlabel=f"ms per image, batch 1 ({meaning})",
              ylim=(-0.6, len(chosen) - 0.4))
     with whole_file(path) as work:
         figure.savefig(work, format="png", dpi=100, bbox_inches="tight")

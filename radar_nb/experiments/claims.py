@@ -108,9 +108,8 @@ def _gaussian(evidence: Evidence) -> Claim | None:
                  "Sec. III; Fig. 4", f"K2 test in each 32 x 32 patch, false discovery rate 5 %. {text}.",
                  NOT_YET if papers.empty else
                  "holds" if tells else "holds in part" if best["auroc"] > 0.6 else "does not hold",
-                 "Defects do make a patch less Gaussian, but normal patches are not Gaussian either where "
-                 "the test is strict, and the size of the noise map tells the two apart far better than its "
-                 "shape.",
+                 "Defects make a patch less Gaussian. But in a strict test normal patches are not Gaussian "
+                 "either. And the size of the noise map separates the two far better than its shape.",
                  "python -m radar_nb ablate --normality")
 
 

@@ -41,7 +41,7 @@ def _throughput(speed: pd.DataFrame, device: str, path: Path) -> None:
 def _patches(patches: pd.DataFrame, path: Path) -> None:
     from matplotlib import pyplot
     figure, both = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for axes, unit, label in zip(both, ("AUROC", "ms"), ("image AUROC", "ms an image (noise map)"),
+    for axes, unit, label in zip(both, ("AUROC", "ms"), ("image AUROC", "ms per image (noise map)"),
                                  strict=True):
         part = patches[patches.unit == unit].pivot(index="what", columns="precision", values="value")
         part = part.astype(float).reindex(patches.what.unique())

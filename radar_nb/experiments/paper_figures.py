@@ -90,7 +90,7 @@ def two_directions(kit: Kit) -> tuple[Figure, str]:
     for column, t in enumerate(times):
         draw_image(axes[0, column], to_image(forward[column][0]), f"forward, t = {t}")
         draw_image(axes[1, column], to_image(backward[column][0]), f"backward, t = {t}")
-    return figure, ("Above, a printed surface drowns in noise from t = 0 to 999. Below, read from right to "
+    return figure, ("Above, a printed surface vanishes in noise from t = 0 to 999. Below, read from right to "
                     "left, the network turns pure noise into a new printed surface in 50 DDIM steps.")
 
 

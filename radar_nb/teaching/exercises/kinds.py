@@ -63,8 +63,8 @@ class Exercise:
         except KeyboardInterrupt:
             verdict = Verdict(WRONG, "you stopped it: does your loop ever end?")
         except (Exception, SystemExit) as error:
-            verdict = Verdict(WRONG, f"your answer cannot be judged ({type(error).__name__}); look at what "
-                                     "kind of thing is asked for")
+            verdict = Verdict(WRONG, f"your answer cannot be judged ({type(error).__name__}); check what "
+                                     "the exercise asks you to give")
         if verdict.status != UNTRIED:
             remember(self.name, verdict.status == RIGHT)
         elif solved_before(self.name):
@@ -126,7 +126,7 @@ class Code(Exercise):
                                      else ": is the return missing?"))
         expected = [self.right(*telling.copies(arguments)) for arguments in inputs]
         if all(map(telling.same, given, expected)):
-            return Verdict(RIGHT, self.why + (". (Your function changes its input, though: whoever calls it "
+            return Verdict(RIGHT, self.why + (". (But your function changes its input, and its caller "
                                               "may still need that)" if changed else ""))
         for message, wrong in self.mistakes.items():
             with np.errstate(all="ignore"):

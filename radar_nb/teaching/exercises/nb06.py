@@ -72,7 +72,7 @@ EXERCISES: tuple[Exercise, ...] = (
                "anomalous although nothing is broken.",
         why="a change of camera gain needs a new calibration",
         right="b",
-        mistakes={"a": "a difference of doubled values is doubled: Sobel takes off what is added, not what "
+        mistakes={"a": "a difference of doubled values is doubled: Sobel removes what is added, not what "
                        "is multiplied",
                   "c": "the norm is a root of a sum of squares: 2 comes out as 2, not as 4",
                   "d": "both norms are proportional to the map"}),

@@ -31,7 +31,7 @@ EXERCISES: tuple[Exercise, ...] = (
         right="c",
         mistakes={"a": "the steps may have done it all",
                   "b": "attention may have hurt or helped; the steps changed at the same time",
-                  "d": "the sum of two effects says nothing of either"}),
+                  "d": "the sum of two effects says nothing about either"}),
     Choice(
         "10.3",
         hints=("On which images do you know where the defects are?",
