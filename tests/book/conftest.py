@@ -4,12 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from importlib import import_module
 
 import pytest
 from bs4 import BeautifulSoup
 
 from radar_nb.storage.places import REPOSITORY
 
+sys.path.insert(0, str(REPOSITORY / "docs" / "book" / "ext"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
@@ -19,11 +22,21 @@ def book(tmp_path_factory):
     """The book as `make book` makes it, in an empty folder, within the three minutes that it may take, and with no network to ask."""
     out = tmp_path_factory.mktemp("made") / "book"
     pytest.importorskip("sphinx", reason="the book is made with Sphinx: pip install -e '.[test]'")
+    with suppress(OSError, subprocess.SubprocessError):
+        import_module("live_parts").runtime()  # what the live parts need is fetched before the network is shut
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs/book", "-d", str(out.parent / "doctrees"), ".", str(out)]
     nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
     done = subprocess.run(command, cwd=REPOSITORY, env=os.environ | nowhere, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def live_book(book):
+    """The book, where it has live parts."""
+    if not (book / "_static" / "live" / "runtime.js").is_file():
+        pytest.skip("no live parts: npm did not give onnxruntime-web")
+    return book
 
 
 @pytest.fixture(scope="session")

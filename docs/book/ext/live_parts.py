@@ -50,7 +50,8 @@ def packages(*options: str) -> Path:
     KEPT.mkdir(parents=True, exist_ok=True)
     for path in PINNED.glob("package*.json"):
         shutil.copy(path, KEPT)
-    _run([*npm(KEPT), "ci", "--ignore-scripts", "--no-audit", "--no-fund", *options])
+    _run([*npm(KEPT), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1",
+          "--fetch-retry-mintimeout=1000", *options])
     return KEPT / "node_modules"
 
 
