@@ -22,7 +22,8 @@ from docutils import nodes
 
 # The explorers that answer in the page, and the script of each. An explorer stands at a notebook's still
 # of the same name, or where a page has a place for it.
-EXPLORERS = {"explore_paint": "paint.js", "paint_first": "paint.js"}
+EXPLORERS = {"explore_paint": "paint.js", "paint_first": "paint.js",
+             "drop_photograph": "drop.js"}
 
 
 def prepare(app) -> None:

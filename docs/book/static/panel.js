@@ -194,23 +194,24 @@ class RadarPanel {
 
   // A slider, a list, or radio buttons; each with its label, all by keyboard.
   control(key, { min, max, step = 1, value, options, radio = false }) {
-    const { make } = RadarPanel, name = this.words.labels[key], changed = () => this.redraw();
+    const { make } = RadarPanel, name = this.words.labels[key], changed = () => this.redraw(), id = `live-${key}-${Math.random()}`;
+    const field = (...parts) => make("div", { className: "live-field" }, make("label", { textContent: name, htmlFor: id }), ...parts);
     if (options && radio) {
-      const group = `live-${key}-${Math.random()}`, buttons = options.map((option, i) =>
-        make("input", { type: "radio", name: group, value: option, checked: value === undefined ? !i : value === option, onchange: changed }));
+      const buttons = options.map((option, i) =>
+        make("input", { type: "radio", name: id, value: option, checked: value === undefined ? !i : value === option, onchange: changed }));
       this.inputs[key] = { get value() { return buttons.find((button) => button.checked).value; }, set value(chosen) { for (const button of buttons) button.checked = button.value === chosen; } };
       return make("fieldset", {}, make("legend", { textContent: name }), ...buttons.map((button) => make("label", {}, button, ` ${button.value} `)));
     }
     if (options) {
-      this.inputs[key] = make("select", { onchange: changed }, ...options.map((option) => make("option", { textContent: option, value: option })));
+      this.inputs[key] = make("select", { id, onchange: changed }, ...options.map((option) => make("option", { textContent: option, value: option })));
       if (value !== undefined) this.inputs[key].value = value;
-      return make("label", {}, make("span", { textContent: name }), this.inputs[key]);
+      return field(this.inputs[key]);
     }
     const shown = make("output", { textContent: value });
-    this.inputs[key] = make("input", { type: "range", min, max, step, oninput: () => { shown.textContent = this.inputs[key].value; changed(); } });
+    this.inputs[key] = make("input", { id, type: "range", min, max, step, oninput: () => { shown.textContent = this.inputs[key].value; changed(); } });
     this.inputs[key].value = value;
     this.inputs[key].shown = shown;
-    return make("label", {}, make("span", { textContent: name }), this.inputs[key], shown);
+    return field(this.inputs[key], shown);
   }
 
   get values() {
