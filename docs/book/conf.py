@@ -50,7 +50,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "attrs_inline"]
 myst_heading_anchors = 4
 
 html_theme = "sphinx_book_theme"
-html_theme_options = {"use_fullscreen_button": False, "footer_content_items": ["copyright.html"],
+html_theme_options = {"use_fullscreen_button": False, "use_download_button": False, "footer_content_items": ["copyright.html"],
                       "show_toc_level": 2,
                       "navbar_persistent": []}  # one search field, in the sidebar
 html_theme_options |= launch.buttons(launch.address(launch.PYPROJECT.read_text()))
@@ -60,6 +60,7 @@ html_js_files = [(name, {"defer": "defer"}) for name in ("exercises.js", "figure
 html_additional_pages = {"index": "redirect.html"}  # build/book/index.html leads to the first page
 html_math_renderer = "mathml"
 html_show_sphinx = html_show_search_summary = False  # they would be fetched: no browser does so from files
+html_copy_source = False  # notebooks are downloaded with the kit; here they would be a sixth of the book
 html_domain_indices = html_use_index = False
 
 

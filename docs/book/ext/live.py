@@ -23,7 +23,9 @@ from docutils import nodes
 # The explorers that answer in the page, and the script of each. An explorer stands at a notebook's still
 # of the same name, or where a page has a place for it.
 EXPLORERS = {"explore_paint": "paint.js", "paint_first": "paint.js",
-             "drop_photograph": "drop.js"}
+             "drop_photograph": "drop.js"} | dict.fromkeys(
+    ("explore_forward", "explore_reverse", "explore_attention", "explore_noise_map", "explore_features"),
+    "explorers.js")
 
 
 def prepare(app) -> None:
@@ -73,7 +75,9 @@ def load(app, pagename: str, template: str, context: dict, doctree: nodes.docume
 
 
 def finish(app, error: Exception | None) -> None:
-    """Put the scripts into the book."""
+    """Put the scripts into the book, and take out what only the theme's developers use."""
+    for unread in [*Path(app.outdir).glob("_static/**/*.map"), *Path(app.outdir).glob("_static/locales/*")]:
+        unread.unlink() if unread.is_file() else shutil.rmtree(unread)
     target = Path(app.outdir) / "_static" / "live"
     shutil.rmtree(target, ignore_errors=True)
     if not error and app.radar_live:

@@ -144,6 +144,30 @@ def exported_forest(forest) -> tuple[dict, bytes]:
             b"".join(array.tobytes() for array in arrays))
 
 
+def exported_plane(name: str, dataset: str) -> dict:
+    """What explorers need of a detector before its U-Net: the features of its calibration images and of the
+    test images as notebooks see them, Isolation Forests grown from some of the former, and the shape of its
+    attention.
+    """
+    import numpy as np
+
+    from radar_nb.data.named import load_dataset
+    from radar_nb.method.detector import RadarDetector
+    from radar_nb.method.unet import grid_size
+    from radar_nb.runs.kit import PROFILES
+    from radar_nb.teaching.explorers.attention import attention_layers
+    from radar_nb.teaching.explorers.detection import forests
+    detector = RadarDetector.from_pretrained(REPOSITORY / "weights" / name)
+    data, grown = load_dataset(dataset, PROFILES["smoke"].sizes, 0), {}
+    for points, forest in forests(detector.calibration_features_, detector.random_state):
+        about, arrays = exported_forest(forest)
+        grown[len(points)] = {"points": points.tolist(), "about": about, "arrays": packed(arrays)}
+    return {"grid": grid_size(detector.unet_), "layers": attention_layers(detector.unet_), "forests": grown,
+            "learnt": detector.calibration_features_.tolist(),
+            "tested": detector.features(data.test).tolist(),
+            "defective": np.asarray(data.labels, bool).tolist()}
+
+
 def exported_detector(name: str) -> dict:
     """A released detector for `Radar.load`: its settings, U-Net, forest and calibration features."""
     from radar_nb.method.detector import RadarDetector
@@ -208,6 +232,11 @@ def exports() -> list[Path]:
             scripts.append(KEPT / f"{kind}-{_digest(*files)}.js")
             if not scripts[-1].is_file():
                 _write(scripts[-1], kind, make())
+    name, dataset = next(iter(NETWORKS.items()))
+    digest = _digest(*used, REPOSITORY / "weights" / name / "SHA256SUMS")
+    scripts.append(KEPT / f"plane-{dataset}-{digest}.js")
+    if not scripts[-1].is_file():
+        _write(scripts[-1], f"plane-{dataset}", exported_plane(name, dataset))
     scripts.append(KEPT / "labels-0.js")
     _write(scripts[-1], "labels", labels())
     return scripts

@@ -207,6 +207,14 @@ const Radar = (() => {
     return Promise.all(packed.map(async (image) => ({ ...image, data: await bytes(image.data), mask: image.mask && await bytes(image.mask) })));
   }
 
+  /* What explorers need of a detector before its U-Net: { grid, layers, learnt, tested, defective, forests: { count: { points, forest } } }. */
+  async function plane(dataset) {
+    const { forests, ...known } = await parcel(`plane-${dataset}`);
+    const unpacked = await Promise.all(Object.entries(forests).map(async ([count, { points, about, arrays }]) =>
+      [count, { points, forest: unpackForest((await bytes(arrays)).buffer, about) }]));
+    return { ...known, forests: Object.fromEntries(unpacked) };
+  }
+
   const size = (name) => (parcels.runtime ? 0 : SIZES.runtime || 0) + (detectors[name] ? 0 : SIZES[name] || 0);
 
   // ---- explorers of a page
@@ -216,5 +224,5 @@ const Radar = (() => {
     if (roots.length) { const found = await labels(); for (const root of roots) build(root, found); }
   }
 
-  return { load, images, labels, size, explorer, arrived };
+  return { load, images, plane, labels, size, explorer, arrived };
 })();

@@ -138,14 +138,6 @@ const RadarPaint = (() => {
     }
   }
 
-  function waiting(canvas, words) { // before the first answer
-    const pen = canvas.getContext("2d"), style = getComputedStyle(canvas);
-    pen.fillStyle = style.getPropertyValue("--live-paper");
-    pen.fillRect(0, 0, canvas.width, canvas.height);
-    Object.assign(pen, { fillStyle: style.getPropertyValue("--live-ink"), font: "26px system-ui, sans-serif", textAlign: "center" });
-    pen.fillText(words, canvas.width / 2, canvas.height / 2);
-  }
-
   const good = async () => (await Radar.images("printed")).filter(({ kind }) => kind === "good");
 
   // ---- notebook 00
@@ -164,7 +156,7 @@ const RadarPaint = (() => {
           easel.open(images.find((one) => one.name === image));
           [shown, plane] = [image, null];
         }
-        if (!radar) { for (const key of ["noise", "sobel", "plane"]) waiting(canvases[key], "…"); return words.hint; }
+        if (!radar) { for (const key of ["noise", "sobel", "plane"]) RadarDraw.waiting(canvases[key]); return words.hint; }
         const painted = easel.painting.result(), found = await radar.inspect(painted);
         plane = plane || new FeaturePlane(canvases.plane, radar, words, labels);
         RadarDraw.map(canvases.noise, found.noiseMap, painted.height, painted.width, labels, 1.5, true);
@@ -193,7 +185,7 @@ const RadarPaint = (() => {
       pictures: { canvas: [512, 512], sobel: [512, 512] },
       draw: async (_, { radar, canvases }) => {
         if (!easel.painting) easel.open(surfaces[0]);
-        if (!radar) { waiting(canvases.sobel, "…"); return words.hint; }
+        if (!radar) { RadarDraw.waiting(canvases.sobel); return words.hint; }
         const painted = easel.painting.result(), found = await radar.inspect(painted);
         drawFound(canvases.sobel, found, painted, radar, labels);
         root.dataset.decision = found.normal ? "normal" : "anomalous";
@@ -204,7 +196,7 @@ const RadarPaint = (() => {
     const easel = new Easel(panel.canvases.canvas, words.hint, () => ({ size: 7, grey: 20, opacity: 1 }), () => panel.redraw());
   }
 
-  return { Painting, Easel, drawFound, waiting, explore, first };
+  return { Painting, Easel, drawFound, explore, first };
 })();
 
 Radar.explorer("explore_paint", RadarPaint.explore);

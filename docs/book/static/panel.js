@@ -83,7 +83,7 @@ const RadarDraw = (() => {
       pen.restore();
     }
 
-    number(value) { return Number(value.toPrecision(3)).toString(); }
+    number(value) { return value && Math.abs(value) < 0.01 ? value.toExponential() : Number(value.toPrecision(3)).toString(); }
 
     ticks([low, high], log) {
       if (log) {
@@ -153,7 +153,15 @@ const RadarDraw = (() => {
     }
   }
 
-  return { image, map, outline, enlarge, small, Plot };
+  function waiting(canvas, words = "…") { // before the first answer
+    const pen = canvas.getContext("2d"), style = getComputedStyle(canvas);
+    pen.fillStyle = style.getPropertyValue("--live-paper");
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    Object.assign(pen, { fillStyle: style.getPropertyValue("--live-ink"), font: "26px system-ui, sans-serif", textAlign: "center" });
+    pen.fillText(words, canvas.width / 2, canvas.height / 2);
+  }
+
+  return { image, map, outline, enlarge, small, waiting, Plot };
 })();
 
 class RadarPanel {
@@ -234,7 +242,7 @@ class RadarPanel {
       this.status.textContent = this.say(this.labels.texts.live.loading, { megabytes: Radar.size(this.network) });
       try {
         this.radar = await Radar.load(this.network);
-        this.status.textContent = "";
+        this.status.textContent = this.root.dataset.still ? "" : this.labels.texts.live.loaded; // the first page has no notebook
         this.redraw();
       } catch (error) {
         this.status.textContent = this.say(this.labels.texts.live.failed, { reason: error.message });

@@ -1,6 +1,6 @@
 """Explorers of detection: noise maps and their statistics, and the Isolation Forest's border."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 import ipywidgets as widgets
@@ -93,15 +93,12 @@ def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.n
         detector: fitted; features: of the images to judge, `(N, 2)`; labels: `(N,)` bool, True for defective.
     """
     labels, learnt = np.asarray(labels, bool), detector.calibration_features_
-    counts = [count for count in (5, 10, 20, 40, 80) if count < len(learnt)] + [len(learnt)]
     words = TEXTS["explore_features"]
     views = {words["views"]["all"]: _view(features, labels, np.concatenate([features, learnt])),
              words["views"]["near"]: _view(features, labels, learnt)}
 
-    @lru_cache
-    def forest_of(count):
-        points = learnt[np.random.default_rng(0).permutation(len(learnt))[:count]]
-        return points, QuickIsolationForest(n_estimators=100, random_state=detector.random_state).fit(points)
+    grown = {len(points): (points, forest) for points, forest in forests(learnt, detector.random_state)}
+    forest_of, counts = grown.get, list(grown)
 
     @lru_cache
     def scores_of(count, view):
@@ -129,6 +126,14 @@ def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.n
     controls = {"contamination": slider(names["contamination"], 0.05, 0.01, 0.5, 0.01), "count": several,
                 "view": _buttons(names["view"], views)}
     return Explorer("explore_features", words["alt"], controls, draw)
+
+
+def forests(learnt: np.ndarray, random_state: int) -> Iterator[tuple[np.ndarray, QuickIsolationForest]]:
+    """Isolation Forests of 5, 10, 20, 40, 80 and all of some points `(N, 2)`, each with its points."""
+    order = np.random.default_rng(0).permutation(len(learnt))
+    for count in [count for count in (5, 10, 20, 40, 80) if count < len(learnt)] + [len(learnt)]:
+        points = learnt[order[:count]]
+        yield points, QuickIsolationForest(n_estimators=100, random_state=random_state).fit(points)
 
 
 def _view(features: np.ndarray, labels: np.ndarray, held: np.ndarray) -> tuple[Backdrop, np.ndarray]:

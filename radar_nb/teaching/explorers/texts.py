@@ -3,10 +3,14 @@
 Sentences are filled in with `str.format`; pages know `{name}`, `{name:.2f}` and `{name:.2%}`.
 """
 
+from radar_nb.method.noise_map import READINGS
+
 TEXTS = {
     "live": {  # in pages
         "waiting": "{megabytes:.1f} MB are loaded once you touch this.",
         "loading": "Loading the network, {megabytes:.1f} MB …",
+        "loaded": "The small network printed-fast answers here. The notebook's own is larger: its numbers "
+                  "differ a little.",
         "failed": "The network does not start in this browser ({reason}).",
     },
     "explore_paint": {
@@ -89,6 +93,7 @@ TEXTS = {
     "explore_noise_map": {
         "alt": "An image, its noise map, the histogram of the map and its Q-Q plot against a Gaussian.",
         "labels": {"image": "image", "t": "timestep t", "reading": "reading"},
+        "readings": READINGS,
         "titles": {"image": "image", "noise": "noise map", "values": "histogram", "line": "Q-Q plot"},
         "axes": {"value": "value, in standard deviations", "density": "density (log scale)",
                  "expected": "quantile of a Gaussian", "measured": "quantile of the map"},
