@@ -50,8 +50,8 @@ myst_enable_extensions = ["dollarmath", "amsmath", "attrs_inline"]
 myst_heading_anchors = 4
 
 html_theme = "sphinx_book_theme"
-html_theme_options = {"use_fullscreen_button": False, "use_download_button": False, "footer_content_items": ["copyright.html"],
-                      "show_toc_level": 2,
+html_theme_options = {"use_fullscreen_button": False, "use_download_button": False,
+                      "footer_content_items": ["copyright.html"], "show_toc_level": 2,
                       "navbar_persistent": []}  # one search field, in the sidebar
 html_theme_options |= launch.buttons(launch.address(launch.PYPROJECT.read_text()))
 html_context = {"default_mode": "auto"}  # as the reader's system is, until the button is pressed
