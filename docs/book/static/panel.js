@@ -185,7 +185,8 @@ class RadarPanel {
     root.hidden = false;
     root.panel = this;
     const still = root.nextElementSibling;
-    if (still && (still.matches(".cell_output") || root.dataset.still)) still.hidden = true;
+    this.inNotebook = Boolean(still && still.matches(".cell_output"));
+    if (this.inNotebook || (still && root.dataset.still)) still.hidden = true;
     if (network) {
       this.status.textContent = this.say(labels.texts.live.waiting, { megabytes: Radar.size(network) });
       for (const kind of ["pointerenter", "pointerdown", "focusin"]) root.addEventListener(kind, () => this.wake(), { once: true });
@@ -242,7 +243,7 @@ class RadarPanel {
       this.status.textContent = this.say(this.labels.texts.live.loading, { megabytes: Radar.size(this.network) });
       try {
         this.radar = await Radar.load(this.network);
-        this.status.textContent = this.root.dataset.still ? "" : this.labels.texts.live.loaded; // the first page has no notebook
+        this.status.textContent = this.inNotebook ? this.labels.texts.live.loaded : "";
         this.redraw();
       } catch (error) {
         this.status.textContent = this.say(this.labels.texts.live.failed, { reason: error.message });
