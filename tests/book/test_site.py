@@ -165,6 +165,6 @@ def test_in_a_browser_from_the_file_system(book, chromium):
     page.goto((book / "search.html").as_uri() + "?q=kurtosis")
     page.wait_for_selector("ul.search li a")
     assert any("05_noise_maps" in (link.get_attribute("href") or "") for link in page.query_selector_all("ul.search li a"))
-    assert asked and all(url.startswith(("file:", "data:")) for url in asked)
+    assert asked and all(url.startswith(("file:", "data:", "blob:")) for url in asked)
     assert not errors
     context.close()
