@@ -132,6 +132,56 @@ def test_the_forest_says_the_same(tabs, data, detector, values):
     assert said(page, **(start | {"count": str(start["count"])})) == explorer.words
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_tab_reaches_each_control_and_keys_change_the_pictures(tabs, name):
+    page, pictures = tabs(name), "[...document.querySelectorAll('.live canvas')].map((canvas) => canvas.toDataURL()).join()"
+    said(page)
+    count = page.evaluate("() => { const all = document.querySelectorAll('.live :is(input[type=range], select, input:checked, button)'); all[0].focus(); return all.length; }")
+    for n in range(count):
+        kind, at_the_end, inside = page.evaluate("(e => [e.type, (e.value === e.max) || (e.options && e.selectedIndex === e.options.length - 1), "
+                                                 "e.closest('.live') !== null])(document.activeElement)")
+        assert inside, n
+        if kind in ("range", "radio", "select-one"):
+            page.evaluate(f"window.before = {pictures}")
+            page.keyboard.press("ArrowUp" if at_the_end and kind != "range" else "ArrowLeft" if at_the_end else "ArrowDown" if kind == "select-one" else "ArrowRight")
+            page.wait_for_function(f"!document.querySelector('.live').panel.busy && {pictures} !== window.before", timeout=20_000)
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('.live') === null"), "Tab leaves the explorer"
+
+
+@pytest.mark.parametrize("name", ["explore_noise_map", "explore_features"])
+def test_on_a_phone_plots_can_be_read(live_book, chromium, name):
+    """They take the whole width, their words are at least 12 pixels high, also when the phone is turned; nothing is wider than the page."""
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
+    page = context.new_page()
+    page.goto((live_book / "notebooks" / f"{PAGES[name]}.html").as_uri())
+    page.locator(".live canvas").first.tap()
+    said(page)
+    words = """() => [...document.querySelectorAll(".live-plot canvas")].map((canvas) =>
+        [parseFloat(canvas.getContext("2d").font) * canvas.clientWidth / canvas.width, canvas.clientWidth])"""
+    for width, height in ((390, 844), (844, 390)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(300)
+        said(page)
+        seen = page.evaluate(words)
+        assert seen and all(12 <= size <= 16 for size, _ in seen), seen
+        assert width > 390 or all(shown > 240 for _, shown in seen), seen
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    pixel = page.evaluate("Array.from(document.querySelector('.live-plot canvas').getContext('2d').getImageData(1, 1, 1, 1).data)")
+    assert sum(pixel[:3]) < 150, "plots are dark in the dark"
+    context.close()
+
+
+def test_a_drawing_that_fails_is_told(tabs):
+    page = tabs("explore_noise_map")
+    said(page)
+    page.evaluate("() => { const { panel } = document.querySelector('.live'); panel.kept = panel.radar.noiseMap; "
+                  "panel.radar.noiseMap = () => { throw new Error('out of memory'); }; panel.redraw(); }")
+    page.wait_for_function("document.querySelector('.live-status').textContent.includes('out of memory')")
+    page.evaluate("() => { const { panel } = document.querySelector('.live'); panel.radar.noiseMap = panel.kept; panel.redraw(); }")
+    page.wait_for_function("!document.querySelector('.live-status').textContent.includes('out of memory')")
+
+
 def test_without_webassembly_the_still_stays(live_book, chromium):
     context = chromium.new_context()
     context.add_init_script("delete window.WebAssembly")

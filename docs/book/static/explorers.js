@@ -55,13 +55,13 @@
         const values = new Plot(canvases.values, { x: [-4, 4], y: [0, 1.5], xlabel: axes.value, ylabel: axes.density });
         values.bars(edges, histogram(x_t, edges), `${normal}90`);
         values.line(pairs(x, x.map(density)), anomalous);
-        values.legend([[legend.gaussian, anomalous]], true);
+        values.legend([[legend.gaussian, anomalous, "—"]], true);
         const left = new Plot(canvases.left, { x: [0, LAST], y: [0, 1], xlabel: axes.t, ylabel: axes.share });
         left.line(pairs(steps, M.alphasCumprod), normal);
         left.line(pairs(steps, M.alphasCumprod.map((share) => 1 - share)), anomalous, 3, [10, 7]);
         left.line([[t, 0], [t, 1]], accent);
         left.dots([[t, a], [t, 1 - a]], accent, 8, "#1b1b1b");
-        left.legend([[legend.image, normal], [legend.noise, anomalous]]);
+        left.legend([[legend.image, normal, "—"], [legend.noise, anomalous, "- -"]]);
         return say(text, { t, image_share: Math.sqrt(a), noise_share: Math.sqrt(1 - a), decibel: 10 * Math.log10(a / (1 - a)) });
       },
     });
@@ -181,11 +181,11 @@
         const values = new Plot(canvases.values, { x: [-8, 8], y: [1e-4, 3], xlabel: axes.value, ylabel: axes.density, log: [false, true] });
         values.bars(edges, histogram(standard, edges), `${normal}90`);
         values.line(pairs(x, x.map(density)), anomalous);
-        values.legend([[legend.gaussian, anomalous]], true);
+        values.legend([[legend.gaussian, anomalous, "—"]], true);
         const line = new Plot(canvases.line, { x: [-4, 4], y: [-8, 8], xlabel: axes.expected, ylabel: axes.measured });
         line.line([[-4, -4], [4, 4]], anomalous);
         line.dots(quantiles.map((expected) => [expected, standard[Math.floor(cdf(expected) * standard.length)]]), normal);
-        line.legend([[legend.gaussian, anomalous]], true);
+        line.legend([[legend.gaussian, anomalous, "—"]], true);
         return say(text, { image: kind, t, reading, limit, ...found });
       },
     });
@@ -226,7 +226,7 @@
         plot.dots(shown(false), normal, 6);
         plot.dots(shown(true), anomalous, 7, null, "triangle");
         if (count < 40) plot.dots(points.filter(([px, py]) => px <= x[1] && py <= y[1]), accent, 7, "#1b1b1b");
-        plot.legend([[words.legend.normal, normal], [words.legend.defective, anomalous]]);
+        plot.legend([[words.legend.normal, normal], [words.legend.defective, anomalous, "▲"]]);
         const called = (wanted) => scores.filter((value, i) => value < threshold && defective[i] === wanted).length;
         const bad = defective.filter(Boolean).length;
         return say(words.text, { contamination, count, alarms: called(false), good: defective.length - bad, found: called(true), bad }) + (count < 40 ? words.few : "");

@@ -61,22 +61,24 @@ const RadarDraw = (() => {
     pen.stroke();
   }
 
-  // Axes on a canvas; values to pixels by x() and y().
+  // Axes on a canvas; values to pixels by x() and y(). Words are as large as the page shows the canvas: `unit` pixels of it are one of the page.
   class Plot {
     constructor(canvas, { x, y, xlabel, ylabel, log = [false, false] }) {
-      Object.assign(this, { pen: canvas.getContext("2d"), limits: { x, y }, log });
-      const { pen } = this, style = getComputedStyle(canvas), ink = style.getPropertyValue("--live-ink").trim() || "#1b1b1b";
-      this.box = { left: 64, top: 14, right: canvas.width - 14, bottom: canvas.height - 52 };
+      canvas.parentElement?.classList.add("live-plot"); // which takes more room on a phone
+      const unit = Math.max(1, canvas.width / (canvas.clientWidth || canvas.width));
+      Object.assign(this, { pen: canvas.getContext("2d"), limits: { x, y }, log, unit });
+      const { pen } = this, style = getComputedStyle(canvas), ink = this.ink = style.getPropertyValue("--live-ink").trim() || "#1b1b1b";
+      this.box = { left: 54 * unit, top: 10 * unit, right: canvas.width - 12 * unit, bottom: canvas.height - 40 * unit };
       pen.fillStyle = style.getPropertyValue("--live-paper").trim() || "#ffffff";
       pen.fillRect(0, 0, canvas.width, canvas.height);
-      Object.assign(pen, { fillStyle: ink, strokeStyle: ink, lineWidth: 1.5, font: "18px system-ui, sans-serif", textAlign: "center" });
+      Object.assign(pen, { fillStyle: ink, strokeStyle: ink, lineWidth: unit, font: `${13 * unit}px system-ui, sans-serif`, textAlign: "center" });
       pen.strokeRect(this.box.left, this.box.top, this.box.right - this.box.left, this.box.bottom - this.box.top);
-      for (const value of this.ticks(x, log[0])) pen.fillText(this.number(value), this.x(value), this.box.bottom + 22);
-      pen.fillText(xlabel, (this.box.left + this.box.right) / 2, canvas.height - 8);
+      for (const value of this.ticks(x, log[0])) pen.fillText(this.number(value), this.x(value), this.box.bottom + 16 * unit);
+      pen.fillText(xlabel, (this.box.left + this.box.right) / 2, canvas.height - 7 * unit);
       pen.textAlign = "right";
-      for (const value of this.ticks(y, log[1])) pen.fillText(this.number(value), this.box.left - 6, this.y(value) + 6);
+      for (const value of this.ticks(y, log[1])) pen.fillText(this.number(value), this.box.left - 5 * unit, this.y(value) + 5 * unit);
       pen.save();
-      pen.translate(16, (this.box.top + this.box.bottom) / 2);
+      pen.translate(13 * unit, (this.box.top + this.box.bottom) / 2);
       pen.rotate(-Math.PI / 2);
       pen.textAlign = "center";
       pen.fillText(ylabel, 0, 0);
@@ -142,13 +144,17 @@ const RadarDraw = (() => {
       this.pen.globalAlpha = 1;
     }
 
-    legend(entries, left = false) { // [[words, colour], ...] in the lower right or upper left corner
-      this.pen.font = "17px system-ui, sans-serif";
-      entries.forEach(([words, colour], i) => {
-        const y = left ? this.box.top + 24 + 24 * i : this.box.bottom - 14 - 24 * (entries.length - 1 - i);
-        this.pen.fillStyle = colour;
-        Object.assign(this.pen, { textAlign: left ? "left" : "right" });
-        this.pen.fillText(`● ${words}`, left ? this.box.left + 12 : this.box.right - 12, y);
+    legend(entries, left = false) { // [[words, colour, mark], ...] in the lower right or upper left corner
+      const { pen, unit, box } = this;
+      Object.assign(pen, { font: `${13 * unit}px system-ui, sans-serif`, textAlign: "left" });
+      const marks = 26 * unit, widest = Math.max(...entries.map(([words]) => pen.measureText(words).width));
+      const at = left ? box.left + 8 * unit : box.right - widest - marks - 8 * unit;
+      entries.forEach(([words, colour, mark = "●"], i) => {
+        const y = left ? box.top + (18 + 17 * i) * unit : box.bottom - (9 + 17 * (entries.length - 1 - i)) * unit;
+        pen.fillStyle = colour;
+        pen.fillText(mark, at, y);
+        pen.fillStyle = this.ink;
+        pen.fillText(words, at + marks, y);
       });
     }
   }
@@ -193,6 +199,8 @@ class RadarPanel {
     }
     new MutationObserver(() => this.redraw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     queueMicrotask(() => this.redraw()); // once the caller has the panel
+    let width = root.clientWidth;
+    new ResizeObserver(() => { if (root.clientWidth !== width) { width = root.clientWidth; this.redraw(); } }).observe(root); // a turned phone
   }
 
   static make(tag, properties = {}, ...children) {
@@ -261,7 +269,13 @@ class RadarPanel {
         this.again = false;
         const words = await this.drawing(this.values, this);
         if (words !== null && words !== undefined) this.tell(words);
+        if (this.fault && this.status.textContent === this.fault.told) this.status.textContent = this.fault.before;
+        this.fault = null;
       }
+    } catch (error) {
+      const told = this.say(this.labels.texts.live.broken, { reason: error.message });
+      this.fault = { told, before: this.fault ? this.fault.before : this.status.textContent };
+      this.status.textContent = told;
     } finally { this.busy = false; }
   }
 

@@ -12,6 +12,7 @@ TEXTS = {
         "loaded": "The small network printed-fast answers here. The notebook's own is larger: its numbers "
                   "differ a little.",
         "failed": "The network does not start in this browser ({reason}).",
+        "broken": "This could not be drawn ({reason}).",
     },
     "explore_paint": {
         "alt": "A normal image with something painted on it, the U-Net's noise map, the smoothed Sobel map "
