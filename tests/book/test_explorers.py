@@ -12,6 +12,7 @@ from radar_nb.storage.places import REPOSITORY
 from radar_nb.teaching.explorers.attention import explore_attention
 from radar_nb.teaching.explorers.detection import examples, explore_features, explore_noise_map
 from radar_nb.teaching.explorers.diffusion import explore_forward, explore_reverse
+from radar_nb.teaching.explorers.texts import TEXTS
 
 PAGES = {"explore_forward": "01_forward_diffusion", "explore_reverse": "02_backward_diffusion", "explore_attention": "03_attention_unet",
          "explore_noise_map": "05_noise_maps", "explore_features": "07_isolation_forest"}
@@ -130,6 +131,7 @@ def test_the_forest_says_the_same(tabs, data, detector, values):
     start = {"contamination": 0.05, "count": len(detector.calibration_features_), "view": "all images"} | values
     explorer.set(**start)
     assert said(page, **(start | {"count": str(start["count"])})) == explorer.words
+    assert page.locator(".live-status").inner_text() == TEXTS["live"]["loaded"], "whose features they are"
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -180,6 +182,19 @@ def test_a_drawing_that_fails_is_told(tabs):
     page.wait_for_function("document.querySelector('.live-status').textContent.includes('out of memory')")
     page.evaluate("() => { const { panel } = document.querySelector('.live'); panel.radar.noiseMap = panel.kept; panel.redraw(); }")
     page.wait_for_function("!document.querySelector('.live-status').textContent.includes('out of memory')")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_network_comes_at_the_first_touch_only(live_book, chromium, name):
+    page, asked = chromium.new_page(), []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.goto((live_book / "notebooks" / f"{PAGES[name]}.html").as_uri())
+    page.wait_for_function("() => { const { panel } = document.querySelector('.live') || {}; return panel && !panel.busy; }")
+    small = {"explore_forward": "", "explore_features": TEXTS["live"]["loaded"]}
+    words = page.locator(".live-status").inner_text()
+    assert words == small[name] if name in small else re.fullmatch(r"\d\.\d MB are loaded once you touch this\.", words)
+    assert "labels.js" in asked and not {"runtime.js", "printed-fast.js"} & set(asked)
+    page.close()
 
 
 def test_without_webassembly_the_still_stays(live_book, chromium):

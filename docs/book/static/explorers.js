@@ -208,7 +208,7 @@
     const words = labels.texts.explore_features, { normal, anomalous, accent } = labels.colours, known = {};
     const { forests, learnt, tested, defective } = await Radar.plane(DATA), { all, near } = words.views;
     const limits = { [all]: limitsOf([...tested, ...learnt]), [near]: limitsOf(learnt) }, counts = Object.keys(forests);
-    new RadarPanel(root, labels, "explore_features", {
+    const panel = new RadarPanel(root, labels, "explore_features", {
       controls: { contamination: { min: 0.01, max: 0.5, step: 0.01, value: 0.05 }, count: { options: counts, value: counts[counts.length - 1] },
         view: { options: [all, near], radio: true } },
       pictures: { plane: [760, 560] },
@@ -232,6 +232,7 @@
         return say(words.text, { contamination, count, alarms: called(false), good: defective.length - bad, found: called(true), bad }) + (count < 40 ? words.few : "");
       },
     });
+    if (panel.status) panel.status.textContent = labels.texts.live.loaded; // its features are of that network
   }
 
   for (const [name, build] of Object.entries({ forward, reverse, attention, noise_map: noiseMap, features })) Radar.explorer(`explore_${name}`, build);

@@ -135,12 +135,12 @@ const RadarDraw = (() => {
 
     // Shade where `inside(x, y)` holds, behind what is drawn next.
     shade(inside, colour, cells = 100) {
-      const width = (this.box.right - this.box.left) / cells, height = (this.box.bottom - this.box.top) / cells;
+      const { left, top, right, bottom } = this.box, column = (i) => Math.round(left + i / cells * (right - left)), row = (j) => Math.round(bottom - j / cells * (bottom - top));
       const value = (share, [low, high], log) => (log ? low * (high / low) ** share : low + share * (high - low));
       Object.assign(this.pen, { fillStyle: colour, globalAlpha: 0.25 });
       for (let i = 0; i < cells; i++) for (let j = 0; j < cells; j++)
         if (inside(value((i + 0.5) / cells, this.limits.x, this.log[0]), value((j + 0.5) / cells, this.limits.y, this.log[1])))
-          this.pen.fillRect(this.box.left + i * width, this.box.bottom - (j + 1) * height, width + 0.3, height + 0.3);
+          this.pen.fillRect(column(i), row(j + 1), column(i + 1) - column(i), row(j) - row(j + 1));
       this.pen.globalAlpha = 1;
     }
 
