@@ -40,6 +40,20 @@ def live_book(book):
 
 
 @pytest.fixture(scope="session")
+def axe():
+    """The source of axe-core, pinned beside what the book takes from npm."""
+    parts = import_module("live_parts")
+    kept = parts.KEPT / "axe-4.11.0.js"
+    if not kept.is_file():
+        try:
+            shutil.copy(parts.packages() / "axe-core" / "axe.min.js", kept)
+        except (OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"npm did not give axe-core ({error})")
+        shutil.rmtree(parts.KEPT / "node_modules")
+    return kept.read_text()
+
+
+@pytest.fixture(scope="session")
 def pages(book):
     """Every page by its path, parsed."""
     return {path: BeautifulSoup(path.read_text(), "html.parser") for path in book.rglob("*.html") if "_static" not in path.parts}

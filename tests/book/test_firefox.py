@@ -1,8 +1,16 @@
 """The book from the file system in Firefox: the toy learns, exercises answer, notes open, search shows excerpts, nothing is asked of a network."""
 
+import base64
+import json
 import shutil
 
+import numpy as np
 import pytest
+
+from radar_nb.data.dataset import Sizes
+from radar_nb.data.named import load_dataset
+from radar_nb.method.detector import RadarDetector
+from radar_nb.storage.places import REPOSITORY
 
 pytest.importorskip("websocket", reason="Firefox is asked through a web socket")
 from firefox import Firefox  # noqa: E402
@@ -27,7 +35,7 @@ def visit(book, firefox):
     yield lambda name, query="": firefox.goto((book / name).as_uri() + query)
     logged = [event["params"]["text"] for event in firefox.events if event.get("method") == "log.entryAdded" and event["params"]["level"] == "error"]
     asked = [event["params"]["request"]["url"] for event in firefox.events if event.get("method") == "network.beforeRequestSent"]
-    assert not logged and all(url.startswith(("file:", "data:", "about:", "resource:")) for url in asked), (logged, asked)
+    assert not logged and all(url.startswith(("file:", "data:", "about:", "resource:", "blob:")) for url in asked), (logged, asked)
 
 
 def test_the_toy_learns(firefox, visit):
@@ -57,3 +65,33 @@ def test_a_note_opens_and_the_figure_is_the_light_or_the_dark_one(firefox, visit
 def test_search_shows_excerpts(firefox, visit):
     visit("search.html", "?q=kurtosis")
     assert firefox.evaluate(UNTIL.format(code="document.querySelector('.excerpt mark')?.textContent")) == "kurtosis"
+
+
+def test_paint_and_the_page_decides(firefox, visit, live_book):
+    """By the mouse, then by the keyboard; the U-Net runs from the file system here too."""
+    visit("docs/book/index.html")
+    firefox.evaluate(UNTIL.format(code="!!document.querySelector('.live').panel"))
+    firefox.click(".live canvas")
+    assert firefox.evaluate(UNTIL.format(code="document.querySelector('.live').dataset.decision")) == "anomalous"
+    firefox.click(".live-controls button")  # a window without focus, as here, does not press buttons by key
+    assert firefox.evaluate(UNTIL.format(code="document.querySelector('.live').dataset.decision === 'normal' && document.querySelector('.live-text').textContent")) == "NORMAL"
+    firefox.evaluate("document.querySelector('.live canvas').focus()")
+    firefox.key(SPACE)
+    assert firefox.evaluate(UNTIL.format(code="document.querySelector('.live').dataset.decision === 'anomalous'"))
+
+
+def test_firefox_gives_the_numbers_of_python(firefox, visit, live_book):
+    """Ten images; Chromium is asked for a hundred in test_live.py."""
+    images = list(load_dataset("printed", Sizes(train=1, calibrate=1, test_good=5, test_per_defect=1), 321).test)
+    expected = list(RadarDetector.from_pretrained(REPOSITORY / "weights" / "printed-fast").inspect(images))
+    visit("docs/book/index.html")
+    sent = json.dumps([[*image.shape, base64.b64encode(image.tobytes()).decode()] for image in images])
+    found = firefox.evaluate(f"""(async () => {{
+        const radar = await Radar.load("printed-fast"), all = [];
+        for (const [height, width, text] of {sent}) {{
+            const found = await radar.inspect({{ data: Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)), height, width }});
+            all.push([...found.features, found.normal]);
+        }}
+        return all; }})()""")
+    np.testing.assert_allclose([one[:2] for one in found], [one["features"] for one in expected], rtol=1e-4)
+    assert [one[2] for one in found] == [one["normal"] for one in expected]
