@@ -73,14 +73,14 @@ def runtime() -> Path:
 # ---- what is exported
 
 def packed(content: bytes, planes: int = 1) -> str:
-    """Bytes for a script: gzip, then base64. `planes=4` puts the first bytes of all numbers together, then
+    """Bytes for a script: gzip, then base85. `planes=4` puts the first bytes of all numbers together, then
     the second ones, and so on: weights become smaller so.
     """
     if planes > 1:
         import numpy as np
         content += b"\0" * (-len(content) % planes)
         content = np.frombuffer(content, np.uint8).reshape(-1, planes).T.tobytes()
-    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+    return base64.b85encode(gzip.compress(content, 9, mtime=0)).decode()
 
 
 def exported_unet(unet) -> bytes:

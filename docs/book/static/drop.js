@@ -86,7 +86,7 @@
       chosen = file;
       panel.redraw();
     };
-    const input = make("input", { type: "file", accept: "image/*", onchange: () => { take(input.files); input.value = ""; } });
+    const input = make("input", { type: "file", accept: "image/*", onclick: () => { input.value = ""; }, onchange: () => take(input.files) });
     const zone = make("label", { className: "live-drop" }, make("span", { textContent: words.labels.file }), input);
     root.prepend(zone);
     for (const kind of ["dragover", "dragenter"]) root.addEventListener(kind, (event) => { event.preventDefault(); root.classList.add("over"); });
