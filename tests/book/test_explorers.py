@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from test_access import FAULTS
 
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
@@ -172,6 +173,16 @@ def test_on_a_phone_plots_can_be_read(live_book, chromium, name):
     pixel = page.evaluate("Array.from(document.querySelector('.live-plot canvas').getContext('2d').getImageData(1, 1, 1, 1).data)")
     assert sum(pixel[:3]) < 150, "plots are dark in the dark"
     context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_awake_it_has_no_serious_fault_in_the_light_and_in_the_dark(tabs, axe, name):
+    page = tabs(name)
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        said(page)
+        page.evaluate(axe)
+        assert not page.evaluate(FAULTS), scheme
 
 
 def test_a_drawing_that_fails_is_told(tabs):
