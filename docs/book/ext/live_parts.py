@@ -249,4 +249,6 @@ def _digest(*files: Path) -> str:
 def _write(script: Path, name: str, parcel: dict) -> None:
     work = script.with_suffix(f".{os.getpid()}")
     work.write_text(f"Radar.arrived({json.dumps(name)}, {json.dumps(parcel)});\n")
+    for old in KEPT.glob(f"{name}-????????????.js"):
+        old.unlink(missing_ok=True)
     work.replace(script)
