@@ -49,7 +49,7 @@ def visit(book, chromium, request):
     yield open_page
     for context in contexts:
         context.close()
-    assert not errors and all(url.startswith(("file:", "data:")) for url in asked)
+    assert not errors and all(url.startswith(("file:", "data:", "blob:")) for url in asked)
 
 
 # ---- folded code

@@ -34,7 +34,7 @@ def trained(book, chromium):
     page.get_by_role("button", name="Train: about 10 seconds").click()
     page.wait_for_function(f"{TOY}.losses && !{TOY}.trainer", timeout=WAIT)
     yield page
-    assert not page.errors and all(url.startswith(("file:", "data:")) for url in page.asked)
+    assert not page.errors and all(url.startswith(("file:", "data:", "blob:")) for url in page.asked)
     context.close()
 
 
