@@ -145,8 +145,14 @@ def _seeds(evidence: Evidence, dataset: str, *methods: str) -> str:
 
 
 def _beside_the_margin(evidence: Evidence, dataset: str, first: str, rival: str) -> list[str]:
-    """The same lead by metrics of the ranking, and the lead of other families."""
+    """The same lead with the paper's U-Net, by metrics of the ranking, and the lead of other families."""
     lines = []
+    if "radar_plain" in evidence.methods(dataset):
+        lines.append("On a plain U-Net, without folding, as the paper has it: F1 "
+                     f"{evidence.interval(dataset, 'radar_plain', 'f1')}, image AUROC "
+                     f"{evidence.interval(dataset, 'radar_plain', 'image_auroc')}; minus the same next best: "
+                     f"**{evidence.difference(dataset, 'radar_plain', rival)}**, "
+                     f"{_seeds(evidence, dataset, 'radar_plain', rival)}.")
     for metric, words in (("image_auroc", "image AUROC"), ("recall_at_5", "recall at 5 % false alarms")):
         best = evidence.next_best(dataset, metric, first=first)
         lines.append(f"By {words}: {evidence.difference(dataset, first, best, metric)} "

@@ -1,7 +1,7 @@
 """The methods that are compared: the paper's RADAR, our own recipes beside it, and its rivals."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from radar_nb.beyond.descriptors import DescriptorDetector
 from radar_nb.beyond.detector import noise_free_detector
@@ -84,6 +84,14 @@ def _diffusion_ad(kit: Kit, calibrate: Sequence) -> DiffusionAd:
     return DiffusionAd(kit.unet, random_state=kit.seed).fit(kit.data.train, calibrate=calibrate)
 
 
+def _plain(kit: Kit, calibrate: Sequence) -> RadarDetector:
+    plain = replace(kit.training, fold=1)
+    folder = kit.model_folder.with_name(f"{kit.model_folder.name}-plain")
+    trained = train_into(folder, kit.data.train, plain, progress=False)
+    return RadarDetector(unet=trained.unet.to(process_device()), training=plain,
+                         random_state=kit.seed).fit(calibrate)
+
+
 def _anoddpm(start: int, steps: int | None = None) -> Callable:
     def build(kit: Kit, calibrate: Sequence) -> AnoDdpm:
         folder = kit.model_folder.with_name(f"{kit.model_folder.name}-simplex")
@@ -112,6 +120,7 @@ RIVALS = RECONSTRUCTION, STATISTICAL
 METHODS = {
     "radar": Method("RADAR, the paper's recipe", RADAR, 1, _radar()),
     "radar_lof": Method("RADAR, the paper's recipe with LOF", RADAR, 1, _radar(decision="lof")),
+    "radar_plain": Method("RADAR, the paper's recipe on a plain U-Net", RADAR, 1, _plain),
     "radar_noise_free": Method("RADAR, noise-free at t = 200", OTHER_READINGS, 1, _noise_free()),
     "radar_residual_200": Method("RADAR, residual at t = 200", OTHER_READINGS, 1,
                                  _noise_free(reading="residual")),

@@ -17,8 +17,8 @@ from radar_nb.storage.whole import write_text
 
 BEGIN, END = "<!-- results: written by `python -m radar_nb pages` -->", "<!-- end of results -->"
 SHOWN = ("extrusion", "printed", "mvtec_tile_192", "magnetic_tile", "kolektor_sdd", "texture")
-COLUMNS = {"radar": "RADAR as in the paper", "radar_lof": "with LOF, as on the slides",
-           "radar_fused": "our fused detector"}
+COLUMNS = {"radar": "RADAR as in the paper", "radar_plain": "on a plain U-Net",
+           "radar_lof": "with LOF, as on the slides", "radar_fused": "our fused detector"}
 # The paper's names, and ours for the method of that idea.
 SAME = {"B&A": ("causal_residual_per_angle", "causal_residual"), "RADAR": ("radar",),
         "C&B": ("forest_clustering_per_angle", "forest_clustering"), "DiffusionAD": ("diffusion_ad",),
@@ -106,6 +106,8 @@ def report(evidence: Evidence) -> str:
         trivial=_trivial(size), results=markdown(results_table(evidence)),
         lead=evidence.difference("extrusion", "radar", "forest_clustering_per_angle"),
         tile_lead=evidence.difference("mvtec_tile_192", "radar", "diffusion_ad"),
+        plain=("radar_plain" in evidence.methods("extrusion") and
+               evidence.difference("extrusion", "radar_plain", "forest_clustering_per_angle")),
         linear=evidence.difference("printed", "radar", "pca"))
 
 
