@@ -10,6 +10,7 @@ import shutil
 
 import numpy as np
 import pytest
+import skimage.morphology  # noqa: F401 - it reads a table of its own with np.load
 import torch
 from pickles import looks_like_code
 from safetensors.torch import load_file, save_file
