@@ -1,10 +1,11 @@
 """RADAR with options beyond the paper: other maps, other decisions, several timesteps (notebook 10)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
+import torch
 from diffusers import UNet2DModel
 
 from radar_nb.beyond.decisions import DECISIONS, outlier_model
@@ -18,7 +19,7 @@ from radar_nb.beyond.maps import (
 from radar_nb.method.base import check_arguments
 from radar_nb.method.detector import CHOICES, LIMITS, RadarDetector
 from radar_nb.method.features import blur, global_norm, window_norms
-from radar_nb.method.noise_map import HALO
+from radar_nb.method.noise_map import HALO, NoisePredictor, in_tilings
 from radar_nb.method.training import TrainingConfig
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.pretrained import saved_class
@@ -28,7 +29,7 @@ MAPS = ("sobel", "magnitude", "covariance")
 NOISE_FREE = {"timestep": 200, "reading": "noise_free", "blur": 1, "sobel": 3, "window": 17}
 _LIMITS = LIMITS | {"smoothing": (Real, 0, 1000), "pixel_quantile": (Real, 0, 1),
                     "calibration_share": (Real, 0, 1), "batch_size": (Integral, 1, 10**6),
-                    "tile": (Integral, 4 * HALO, 10**6),
+                    "tile": (Integral, 4 * HALO, 10**6), "tilings": (Integral, 1, 64),
                     "local_quantile": (Real, 1e-9, 1)}
 _CHOICES = CHOICES | {"decision": DECISIONS, "map_kind": MAPS, "standardise": (True, False),
                       "one_sided": (True, False)}
@@ -52,6 +53,8 @@ class VariantDetector(RadarDetector):
         smoothing, pixel_quantile, calibration_share, batch_size: see `ImageDetector`.
         tile: images with a longer side go through the U-Net in tiles of so many pixels; None for whole
             images.
+        tilings: patches edge to edge, over the image so many times (`in_tilings`); not together with
+            `stride`.
         others: arguments of `RadarDetector`.
     """
 
@@ -64,7 +67,7 @@ class VariantDetector(RadarDetector):
                  local_quantile: float = 1.0, one_sided: bool = False, border: int = 0,
                  smoothing: float = 3.0,
                  pixel_quantile: float = 0.999, calibration_share: float = 0.3, batch_size: int = 8,
-                 tile: int | None = 512):
+                 tile: int | None = 512, tilings: int | None = None):
         super().__init__(timestep, reading, contamination, random_state, unet=unet, training=training,
                          patch_size=patch_size, stride=stride, blur=blur, sobel=sobel, window=window,
                          window_step=window_step, decision=decision, longest_side=longest_side,
@@ -79,11 +82,14 @@ class VariantDetector(RadarDetector):
         self.calibration_share = calibration_share
         self.batch_size = batch_size
         self.tile = tile
+        self.tilings = tilings
 
     def _check_arguments(self) -> None:
         check_arguments(self, _LIMITS, _CHOICES)
         if not self._timesteps():
             raise InputError(f"timestep={self.timestep!r}: give at least one")
+        if self.stride is not None and self.tilings is not None:
+            raise InputError(f"tilings={self.tilings!r}: choose either this or stride, not both")
         most = self.smallest_side // 2 - 2
         if not isinstance(self.border, Integral) or not 0 <= self.border <= most:
             raise InputError(f"border={self.border!r}: choose 0 to {most}, less than half a patch")
@@ -91,10 +97,17 @@ class VariantDetector(RadarDetector):
     def _timesteps(self) -> tuple[int, ...]:
         return tuple(self.timestep) if isinstance(self.timestep, Iterable) else (self.timestep,)
 
-    def _calibration_maps(self, noise: list[np.ndarray]) -> list[np.ndarray]:
-        if self.map_kind == "covariance":
-            self.covariance_ = fit_covariance([scale_space(map_) for maps in noise for map_ in maps])
-        return super()._calibration_maps(noise)
+    def _calibration_maps(self, images: list) -> Iterator[np.ndarray]:
+        if self.map_kind != "covariance":
+            return super()._calibration_maps(images)
+        noise = [map_ for _, maps in self._noise_maps(images) for map_ in maps]
+        self.covariance_ = fit_covariance([scale_space(map_) for map_ in noise])
+        return (self._sobel(map_[None])[0] for map_ in noise)
+
+    def _eps_theta(self, x0: torch.Tensor) -> NoisePredictor:
+        if self.tilings is None:
+            return super()._eps_theta(x0)
+        return in_tilings(self.unet_, self.smallest_side, self.tilings, self.patch_batch)
 
     def _sobel(self, noise: np.ndarray) -> np.ndarray:
         if self.map_kind == "covariance":

@@ -33,7 +33,8 @@ class ImageDetector(OutlierMixin, BaseEstimator):
     smoothing = 3.0          # standard deviation of the Gaussian that smooths each anomaly map, pixels
     pixel_quantile = 0.999   # a pixel is anomalous above this quantile of the calibration images' maps
     calibration_share = 0.3  # share of the images that `fit` holds out to calibrate on, where it has to
-    batch_size = 8           # images of one size that go through together
+    batch_size = 8           # images of one size that go through together ...
+    batch_pixels = 2**19     # ... but on a CPU at most so many pixels: 8 of 256 x 256, 2 of 512 x 512
     value_range_ = None      # what counts as white in files of more than 8 bits, if `fit` found that
 
     def inspect(self, images: Iterable) -> Iterator[dict]:
@@ -81,7 +82,14 @@ class ImageDetector(OutlierMixin, BaseEstimator):
                 yield batch
 
     def _batch_size(self, shape: tuple[int, ...]) -> int:
-        return self.batch_size
+        """On a CPU fewer of large images: nothing is won by more, and their hidden layers fill the memory."""
+        if self._on_gpu:
+            return self.batch_size
+        return max(1, min(self.batch_size, self.batch_pixels // (shape[0] * shape[1])))
+
+    @property
+    def _on_gpu(self) -> bool:
+        return hasattr(self, "unet_") and self.unet_.device.type != "cpu"
 
     def _smooth(self, maps: np.ndarray) -> np.ndarray:
         """Maps `(N, H, W)` smoothed into anomaly maps, float32."""

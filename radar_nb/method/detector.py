@@ -110,12 +110,12 @@ class RadarDetector(Pretrained, ImageDetector):
     def _calibrate(self, images: Iterable) -> None:
         """Fit the forest and the pixel threshold on held-out normal images."""
         rng = np.random.default_rng(self.random_state)
-        sobel_maps = self._calibration_maps([maps for _, maps in self._noise_maps(images)])
-        if len(sobel_maps) < 2:
-            raise InputError(f"images: {len(sobel_maps)} to calibrate on; give at least 2, better hundreds")
-        crops = ceil(self.calibration_points / len(sobel_maps))  # 1, the map itself, where there are enough
+        images = list(images)
+        if len(images) < 2:
+            raise InputError(f"images: {len(images)} to calibrate on; give at least 2, better hundreds")
+        crops = ceil(self.calibration_points / len(images))  # 1, the map itself, where there are enough
         features, pixels = [], []
-        for sobel_map in sobel_maps:
+        for sobel_map in self._calibration_maps(images):  # one after the other: they are large
             views = random_views(self._inner(sobel_map), crops, rng)
             features += [self._extract(view[None]) for view in views]
             pixels.append(some_pixels(self._smooth(sobel_map[None]), rng))
@@ -123,8 +123,9 @@ class RadarDetector(Pretrained, ImageDetector):
         self._set_pixel_threshold(pixels)
         self._fit_forest()
 
-    def _calibration_maps(self, noise: list[np.ndarray]) -> list[np.ndarray]:
-        return [sobel_map for maps in noise for sobel_map in self._sobel(maps)]
+    def _calibration_maps(self, images: list) -> Iterator[np.ndarray]:
+        for _, maps in self._noise_maps(images):
+            yield from self._sobel(maps)
 
     def _fit_forest(self) -> None:
         features = self._decided_on(self.calibration_features_)
@@ -192,7 +193,7 @@ class RadarDetector(Pretrained, ImageDetector):
 
     def _batch_size(self, shape: tuple[int, ...]) -> int:
         tiled = self.stride is None and self.tile is not None and max(shape[:2]) > self.tile
-        return 1 if tiled else self.batch_size  # a tile is as much as the U-Net should be given at once
+        return 1 if tiled else super()._batch_size(shape)  # a tile is enough for one call
 
     def _eps_theta(self, x0: torch.Tensor) -> NoisePredictor:
         if self.stride is not None:

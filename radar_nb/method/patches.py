@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 
 
-def patch_starts(length: int, size: int, stride: int) -> list[int]:
-    """Where patches start along one side: every `stride` pixels, and one flush with the end.
+def patch_starts(length: int, size: int, stride: int, second: int = 0) -> list[int]:
+    """Where patches start along one side: at 0, from `second` every `stride` pixels, and flush with the end.
 
     Raises:
         ValueError: `size` is larger than `length`, or `stride` is not between 1 and `size`.
@@ -17,24 +17,24 @@ def patch_starts(length: int, size: int, stride: int) -> list[int]:
     if not 1 <= stride <= size:
         raise ValueError(f"stride={stride}: choose 1 to {size} (the patch size), "
                          "or pixels between patches are lost")
-    starts = list(range(0, length - size + 1, stride))
-    return starts if starts[-1] == length - size else [*starts, length - size]
+    return sorted({0, *range(second, length - size, stride), length - size})
 
 
-def cut_patches(images: torch.Tensor, size: int, stride: int) -> torch.Tensor:
+def cut_patches(images: torch.Tensor, size: int, stride: int, second: int = 0) -> torch.Tensor:
     """Cut `(N, C, H, W)` into `(N, P, C, size, size)`, row by row. Raises as `patch_starts`."""
-    rows, columns = (patch_starts(length, size, stride) for length in images.shape[-2:])
+    rows, columns = (patch_starts(length, size, stride, second) for length in images.shape[-2:])
     windows = images.unfold(-2, size, 1).unfold(-2, size, 1)  # a view: every position, nothing copied yet
     return windows[:, :, rows][:, :, :, columns].movedim(1, 3).flatten(1, 2)
 
 
-def merge_patches(patches: torch.Tensor, height: int, width: int, stride: int) -> torch.Tensor:
+def merge_patches(patches: torch.Tensor, height: int, width: int, stride: int,
+                  second: int = 0) -> torch.Tensor:
     """Put `(N, P, C, size, size)` back to `(N, C, height, width)`; pixels in several patches get their mean.
 
     `merge_patches(cut_patches(x, size, stride), *x.shape[-2:], stride)` is `x`. Raises as `patch_starts`.
     """
     size = patches.shape[-1]
-    rows, columns = (torch.tensor(patch_starts(side, size, stride), device=patches.device)
+    rows, columns = (torch.tensor(patch_starts(side, size, stride, second), device=patches.device)
                      for side in (height, width))
     grid = patches.unflatten(1, (len(rows), len(columns)))
     # The k-th columns of all patches of a row lie in different columns of the image, so one addition places

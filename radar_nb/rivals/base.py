@@ -132,8 +132,7 @@ class DiffusionRival(Rival):
 
     def _batch_size(self, shape: tuple[int, ...]) -> int:
         """A GPU takes more images at once: with few, its time goes into launching kernels."""
-        on_gpu = hasattr(self, "unet_") and self.unet_.device.type != "cpu"
-        return self.batch_size * 8 if on_gpu else self.batch_size
+        return self.batch_size * 8 if self._on_gpu else super()._batch_size(shape)
 
     @torch.inference_mode()
     def _measure(self, images: np.ndarray) -> tuple[np.ndarray, None]:

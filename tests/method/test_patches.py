@@ -19,16 +19,17 @@ def layouts(draw):
 def test_cut_then_merge_is_the_identity(layout):
     size, stride, height, width, channels, count = layout
     images = torch.randn(count, channels, height, width, generator=torch.Generator().manual_seed(0))
-    patches = cut_patches(images, size, stride)
-    assert patches.shape[2:] == (channels, size, size)
-    torch.testing.assert_close(merge_patches(patches, height, width, stride), images)
+    for second in {0, stride // 2}:
+        patches = cut_patches(images, size, stride, second)
+        assert patches.shape[2:] == (channels, size, size)
+        torch.testing.assert_close(merge_patches(patches, height, width, stride, second), images)
 
 
 @settings(deadline=None)  # a busy machine is no error
 @given(layouts())
 def test_patches_cover_every_pixel_and_stay_inside(layout):
     size, stride, length, *_ = layout
-    starts = patch_starts(length, size, stride)
+    starts = patch_starts(length, size, stride, stride // 2)
     assert {pixel for start in starts for pixel in range(start, start + size)} == set(range(length))
 
 
