@@ -124,8 +124,9 @@ class FusedDetector(Pretrained, ImageDetector):
 
     def _calibrate(self, maps: list[np.ndarray]) -> None:
         """Scales, fused scores and both thresholds from the maps of calibration images."""
-        inner = np.concatenate([_inner(map_).reshape(2, len(VIEWS), -1) for map_ in maps], axis=2)
-        self.scale_ = 1.4826 * np.median(np.abs(inner), axis=2) + 1e-6
+        inner = [_inner(map_).reshape(2 * len(VIEWS), -1) for map_ in maps]
+        usual = [np.median(np.abs(np.concatenate(each))) for each in zip(*inner, strict=True)]
+        self.scale_ = 1.4826 * np.reshape(usual, (2, len(VIEWS))) + 1e-6
         self.calibration_features_ = np.stack([self._features(map_) for map_ in maps])
         rng = np.random.default_rng(self.random_state)
         pixels = [some_pixels(self._anomaly_map(map_, CELL * np.array(map_.shape[2:])), rng) for map_ in maps]
