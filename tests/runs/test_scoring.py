@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -212,37 +213,27 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"
                             "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
 
 
-def test_two_processes_give_the_bytes_of_one(model, whole, tmp_path):
-    """The command that the README names. A bad file makes the exit status 1, one process alone prints and
-    shows a bar.
+def test_two_machines_give_the_bytes_of_one_process(model, whole, tmp_path):
+    """The commands of docs/speed.md, one a machine, here with two groups of processes; they share a folder.
+
+    A bad file makes the exit status 1. One process alone prints and shows a bar.
     """
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc_per_node",
-            "2",
-            "--standalone",
-            "-m",
-            "radar_nb",
-            "score",
-            "--model",
-            str(model),
-            str(whole / "in"),
-            "--out",
-            str(tmp_path / "out"),
-        ],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert (
-        done.returncode == 1
-        and done.stdout == f"{tmp_path / 'out' / 'scores.csv'}: 149 images scored, 1 failed\n"
-    ), done.stderr
-    assert done.stderr.count(" 0/150 ") == 1 and " 150/150 " in done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = ["score", "--model", str(model), str(whole / "in"), "--out", str(tmp_path / "out")]
+    groups = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node_rank", rank, "--nproc_per_node", "1",
+             "--master_addr", "127.0.0.1", "--master_port", port, "-m", "radar_nb", *command],
+            env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in "01"
+    ]
+    (said, errors), (other, other_errors) = (group.communicate(timeout=300) for group in groups)
+    assert said == f"{tmp_path / 'out' / 'scores.csv'}: 149 images scored, 1 failed\n" and other == "", errors + other_errors
+    assert [group.returncode for group in groups] == [1, 0]
+    assert errors.count(" 0/150 ") == 1 and " 150/150 " in errors and "/150 " not in other_errors
     assert _outputs(tmp_path / "out") == _outputs(whole / "out")
 
 
