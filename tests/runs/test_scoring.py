@@ -213,6 +213,15 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"
                             "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
 
 
+def test_another_engine_scores_the_same_and_goes_on(model, whole, tmp_path):
+    pytest.importorskip("onnxruntime")
+    files, out = sorted((whole / "in").iterdir())[:3], tmp_path / "out"
+    command = ["score", "--engine", "onnx", "--model", str(model), *map(str, files), "--out", str(out)]
+    assert main(command) == main(command) == 0
+    here, there = (list(csv.DictReader((folder / "scores.csv").open())) for folder in (out, whole / "out"))
+    assert [float(row["score"]) for row in here] == pytest.approx([float(row["score"]) for row in there[:3]], abs=1e-3)
+
+
 def test_two_machines_give_the_bytes_of_one_process(model, whole, tmp_path):
     """The commands of docs/speed.md, one a machine, here with two groups of processes; they share a folder.
 
