@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from radar_nb.__main__ import main
 from radar_nb.data.images import read_image, write_image
 from radar_nb.data.printed import make_image
 from radar_nb.method.detector import RadarDetector
