@@ -46,10 +46,10 @@ def axe():
     kept = parts.KEPT / "axe-4.11.0.js"
     if not kept.is_file():
         try:
-            shutil.copy(parts.packages() / "axe-core" / "axe.min.js", kept)
+            with parts.packages() as folder:
+                shutil.copy(folder / "axe-core" / "axe.min.js", kept)
         except (OSError, subprocess.SubprocessError) as error:
             pytest.skip(f"npm did not give axe-core ({error})")
-        shutil.rmtree(parts.KEPT / "node_modules")
     return kept.read_text()
 
 

@@ -13,7 +13,11 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).parents[3]
 PINNED, KEPT = REPOSITORY / "docs" / "book" / "live", REPOSITORY / "build" / "live"
@@ -38,8 +42,10 @@ def npm(folder: Path) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def packages(*options: str) -> Path:
-    """The folder `node_modules` of the pinned packages; npm holds each against its integrity hash.
+@contextmanager
+def packages(*options: str) -> Iterator[Path]:
+    """The folder `node_modules` of the pinned packages, while it is there; npm holds each against its
+    integrity hash. Two processes take turns, or one would read what the other has not written yet.
 
     Args:
         options: `--omit=dev` leaves out what only the tests need.
@@ -48,11 +54,15 @@ def packages(*options: str) -> Path:
         OSError, subprocess.SubprocessError: npm is not to be had, or has nothing to give.
     """
     KEPT.mkdir(parents=True, exist_ok=True)
-    for path in PINNED.glob("package*.json"):
-        shutil.copy(path, KEPT)
-    _run([*npm(KEPT), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1",
-          "--fetch-retry-mintimeout=1000", *options])
-    return KEPT / "node_modules"
+    with FileLock(KEPT / ".npm.lock", timeout=120):
+        for path in PINNED.glob("package*.json"):
+            shutil.copy(path, KEPT)
+        try:
+            _run([*npm(KEPT), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1",
+                  "--fetch-retry-mintimeout=1000", *options])
+            yield KEPT / "node_modules"
+        finally:
+            shutil.rmtree(KEPT / "node_modules", ignore_errors=True)
 
 
 def _run(command: list[str]) -> None:
@@ -63,9 +73,9 @@ def runtime() -> Path:
     """Three files of onnxruntime-web as one script, fetched if it is not there yet. Raises as `packages`."""
     script = KEPT / f"runtime-{_digest(PINNED / 'package-lock.json', Path(__file__))}.js"
     if not script.is_file():
-        folder = packages("--omit=dev") / "onnxruntime-web" / "dist"
-        parts = {name: packed((folder / file).read_bytes()) for name, file in RUNTIME.items()}
-        shutil.rmtree(KEPT / "node_modules")
+        with packages("--omit=dev") as folder:
+            files = {name: folder / "onnxruntime-web" / "dist" / file for name, file in RUNTIME.items()}
+            parts = {name: packed(file.read_bytes()) for name, file in files.items()}
         _write(script, "runtime", parts)
     return script
 
