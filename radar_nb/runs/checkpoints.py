@@ -87,7 +87,7 @@ def load_checkpoint(out: Path, origin: dict, trainer: Trainer) -> None:
             tensors = read_tensors(folder / "state.safetensors")
             break
         except InputError as error:
-            warnings.warn(f"checkpoint not used: {error}; continuing from the one before", stacklevel=3)
+            warnings.warn(f"checkpoint left out: {error}; continuing from the one before", stacklevel=3)
     else:
         return
     state = read_state(folder / "state.json", origin)

@@ -121,5 +121,5 @@ def test_a_second_run_in_the_same_folder_is_refused_and_touches_nothing(tmp_path
 def test_a_damaged_file_of_a_run_is_named(tmp_path):
     kit = Kit("smoke", folder=tmp_path)
     (tmp_path / "methods.json").write_text('{"radar": ')
-    with pytest.raises(InputError, match="methods.json: not JSON that can be read .* remove it"):
+    with pytest.raises(InputError, match="methods.json: cannot be read as JSON .* remove it"):
         kit.record("radar", {"f1": 1})

@@ -15,7 +15,7 @@ from pathlib import Path
 from docutils import nodes
 
 from radar_nb.teaching.exercises import EXERCISES, exercise
-from radar_nb.teaching.exercises.kinds import Choice, Exercise, Number
+from radar_nb.teaching.exercises.kinds import FACTOR_OF_100, Choice, Exercise, Number
 
 CHECK = re.compile(r'exercise\("(\d\d\.\d)"\)\.check\(answer\)')
 
@@ -40,7 +40,7 @@ def compiled(asked: Choice | Number) -> dict:
     Returns:
         `answers`: hash of an exact answer -> message; `ranges`: `[low, high, message]` in the order in which
         they are tried; `right`: the hash, or the number of the range, of the right one; `hints`; `letters`;
-        `share`: whether percent may be meant.
+        `share`: what to say where percent was given for a share, or a share for percent; else empty.
     """
     choice = isinstance(asked, Choice)
     counted = choice or (isinstance(asked.right, int) and asked.tolerance is None)
@@ -57,7 +57,7 @@ def compiled(asked: Choice | Number) -> dict:
     letters = "".join(sorted([asked.right, *asked.mistakes])) if choice else ""
     return {"letters": letters, "answers": answers, "ranges": ranges, "hints": asked.hints,
             "right": hashed(f"{asked.name}={asked.right}") if counted else 0,
-            "share": not isinstance(asked.right, (int, str))}
+            "share": "" if isinstance(asked.right, (int, str)) else FACTOR_OF_100}
 
 
 def form(asked: Choice | Number, options: list[str]) -> str:

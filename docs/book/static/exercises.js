@@ -56,7 +56,7 @@ const Exercises = (() => {
     if (hit >= 0) return { right: hit === right, message: ranges[hit][2] };
     if (right !== 0) return { right: false, message: letters ? `choose one of ${[...letters].join(", ")}` : "a hint may help" };
     if (share && (within(100 * value, ranges[0]) || within(value / 100, ranges[0])))
-      return { right: false, message: "a factor of 100 off: is a share asked for, or percent?" };
+      return { right: false, message: share };
     return { right: false, message: value > ranges[0][1] ? "too large" : "too small" };
   }
 

@@ -14,6 +14,7 @@ from radar_nb.teaching.exercises import telling
 from radar_nb.teaching.exercises.record import remember, solved_before
 
 UNTRIED, RIGHT, WRONG = "not tried yet", "right", "not yet"
+FACTOR_OF_100 = "a factor of 100 wrong: does the question ask for a share or for percent?"
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Number(Exercise):
                 return Verdict(WRONG, message)
         if not isinstance(self.right, int) and (self._near(100 * value, self.right)
                                                 or self._near(value / 100, self.right)):
-            return Verdict(WRONG, "a factor of 100 wrong: does the question ask for a share or for percent?")
+            return Verdict(WRONG, FACTOR_OF_100)
         return Verdict(WRONG, "too large" if value > self.right else "too small")
 
     def _near(self, value: float, other: float) -> bool:
