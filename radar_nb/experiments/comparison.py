@@ -14,7 +14,7 @@ import pandas as pd
 
 from radar_nb.data.named import NAMED
 from radar_nb.experiments.methods import FULL, METHODS, fit_method
-from radar_nb.experiments.metrics import judge
+from radar_nb.experiments.metrics import judge, look_at
 from radar_nb.runs.kit import Kit
 from radar_nb.storage.errors import InputError, Unavailable
 from radar_nb.storage.places import RESULTS, data_folder
@@ -35,7 +35,7 @@ def look_at_test_images(detector, kit: Kit) -> dict:
         `seconds`.
     """
     began = time.perf_counter()
-    findings = list(detector.inspect(kit.data.test))
+    findings = look_at(detector, kit.data.test)
     return {"dataset": kit.data.name, "seed": kit.seed, "profile": kit.profile,
             "metrics": {key: round(float(value), 6) for key, value in judge(findings, kit.data).items()},
             "seconds": round(time.perf_counter() - began, 1), "kinds": list(kit.data.kinds),

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from diffusers import UNet2DModel
+
 from radar_nb.beyond.descriptors import DescriptorDetector
 from radar_nb.beyond.detector import noise_free_detector
 from radar_nb.beyond.fused import FusedDetector
 from radar_nb.method.detector import RadarDetector
+from radar_nb.method.training import TrainingConfig
 from radar_nb.rivals.diffusion_ad import DiffusionAd
 from radar_nb.rivals.forest_clustering import ForestClustering
 from radar_nb.rivals.patchcore import PatchCore
@@ -84,20 +87,22 @@ def _diffusion_ad(kit: Kit, calibrate: Sequence) -> DiffusionAd:
     return DiffusionAd(kit.unet, random_state=kit.seed).fit(kit.data.train, calibrate=calibrate)
 
 
+def _own_unet(kit: Kit, name: str, training: TrainingConfig, **options) -> UNet2DModel:
+    """A method's own U-Net, trained in a folder of the run beside the kit's."""
+    folder = kit.model_folder.with_name(f"{kit.model_folder.name}-{name}")
+    return train_into(folder, kit.data.train, training, progress=False, **options).unet.to(process_device())
+
+
 def _plain(kit: Kit, calibrate: Sequence) -> RadarDetector:
     plain = replace(kit.training, fold=1)
-    folder = kit.model_folder.with_name(f"{kit.model_folder.name}-plain")
-    trained = train_into(folder, kit.data.train, plain, progress=False)
-    return RadarDetector(unet=trained.unet.to(process_device()), training=plain,
+    return RadarDetector(unet=_own_unet(kit, "plain", plain), training=plain,
                          random_state=kit.seed).fit(calibrate)
 
 
 def _anoddpm(start: int, steps: int | None = None) -> Callable:
     def build(kit: Kit, calibrate: Sequence) -> AnoDdpm:
-        folder = kit.model_folder.with_name(f"{kit.model_folder.name}-simplex")
-        trained = train_into(folder, kit.data.train, kit.training, progress=False, draw=simplex_noise)
-        return AnoDdpm(trained.unet.to(process_device()), random_state=kit.seed, start=start,
-                       steps=steps, eta=1.0).fit(calibrate)
+        unet = _own_unet(kit, "simplex", kit.training, draw=simplex_noise)
+        return AnoDdpm(unet, random_state=kit.seed, start=start, steps=steps, eta=1.0).fit(calibrate)
     return build
 
 

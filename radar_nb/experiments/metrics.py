@@ -1,6 +1,6 @@
 """How good a detector is: metrics of images and of pixels, and bootstrap intervals."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -100,8 +100,13 @@ def evaluate(detector, data) -> dict[str, float]:
     Returns:
         `image_metrics` and, over the images that have a mask, `pixel_metrics`.
     """
-    kept = ("anomaly_map", "mask", "score", "normal")  # what is not judged would fill the memory
-    return judge([{key: finding[key] for key in kept} for finding in detector.inspect(data.test)], data)
+    return judge(look_at(detector, data.test), data)
+
+
+def look_at(detector, images: Iterable) -> list[dict]:
+    """What `judge` needs of `detector.inspect(images)`; the rest would fill the memory."""
+    kept = ("anomaly_map", "mask", "score", "normal")
+    return [{key: finding[key] for key in kept} for finding in detector.inspect(images)]
 
 
 def judge(findings: Sequence[Mapping], data) -> dict[str, float]:

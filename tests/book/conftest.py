@@ -69,3 +69,23 @@ def chromium():
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def visit(book, chromium):
+    """Open pages from the file system; afterwards none had an error, and nothing outside of the book's folder was asked for."""
+    contexts, asked, errors = [], [], []
+
+    def open_page(name, **settings):
+        contexts.append(chromium.new_context(**{"viewport": {"width": 1400, "height": 900}} | settings))
+        page = contexts[-1].new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((book / name).as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    inside = book.as_uri() + "/"
+    assert not errors and all(url.startswith((inside, "data:", "blob:")) for url in asked), (errors, asked)

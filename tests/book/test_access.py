@@ -21,9 +21,9 @@ def test_a_fault_is_noticed(chromium, axe):
     page.close()
 
 
-def test_no_page_has_a_serious_fault(book, pages, chromium, axe):
-    """In the light. The pages share their styles, so a few of them in the dark are enough: the next test."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 900}, color_scheme="light")
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 390)])
+def test_no_page_has_a_serious_fault(pages, chromium, axe, scheme, width):
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page, faults = context.new_page(), {}
     for path in sorted(path for path, soup in pages.items() if not soup.select("meta[http-equiv=refresh]")):
         page.goto(path.as_uri())

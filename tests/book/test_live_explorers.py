@@ -13,24 +13,7 @@ FIRST, START, PHOTOGRAPH = "docs/book/index.html", "notebooks/00_start_here.html
 WAIT = 60_000  # for a network on busy cores
 
 
-@pytest.fixture
-def visit(live_book, chromium):
-    """Open pages; afterwards none had an error, and nothing outside of the book's folder was asked for."""
-    contexts, asked, errors = [], [], []
-
-    def open_page(name, **settings):
-        contexts.append(chromium.new_context(**{"viewport": {"width": 1400, "height": 900}} | settings))
-        page = contexts[-1].new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto((live_book / name).as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    inside = live_book.as_uri() + "/"
-    assert not errors and all(url.startswith((inside, "data:", "blob:")) for url in asked), (errors, asked)
+pytestmark = pytest.mark.usefixtures("live_book")
 
 
 def decision(page, wanted):

@@ -4,11 +4,9 @@ import ast
 import inspect
 import json
 import re
-import shutil
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -31,25 +29,6 @@ answers, dark_figures, folding, launch, terms = map(import_module, ("answers", "
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
 IN_PAGE = [each for each in EXERCISES if isinstance(each, (Choice, Number))]
-
-
-@pytest.fixture
-def visit(book, chromium, request):
-    """Open pages from the file system, and see afterwards that none had an error or asked a network."""
-    contexts, asked, errors = [], [], []
-
-    def open_page(name, **settings):
-        contexts.append(chromium.new_context(**{"viewport": {"width": 1400, "height": 900}} | settings))
-        page = contexts[-1].new_page()
-        page.on("request", lambda one: asked.append(one.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto((book / name).as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not errors and all(url.startswith(("file:", "data:", "blob:")) for url in asked)
 
 
 # ---- folded code
@@ -385,35 +364,3 @@ def test_the_container_installs_the_kit():
     assert f"READY := {target}" in makefile
     python = container["image"].split(":")[1]
     assert f"python={python}" in yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
-
-
-# ---- for everybody
-
-def axe() -> Path:
-    """axe-core as npm brings it; tests that need it are skipped where there is no npm or no registry."""
-    folder = REPOSITORY / "build" / "axe"
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.is_file():
-        if not shutil.which("npm"):
-            pytest.skip("no npm on this machine")
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix", str(folder), "axe-core@4.11.0"]
-        if subprocess.run(command, capture_output=True, timeout=120).returncode or not script.is_file():
-            pytest.skip("npm cannot reach a registry")
-    return script
-
-
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 390)])
-def test_axe_finds_no_serious_fault_on_any_page(book, pages, chromium, scheme, width):
-    script, serious = axe().read_text(), []
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
-    for path in [path for path in pages if path.parent != book or path.name == "search.html"]:  # index.html only leads on
-        page = context.new_page()
-        page.goto(path.as_uri())
-        page.add_script_tag(content=script)
-        found = page.evaluate("async () => (await axe.run(document)).violations")
-        serious += [(path.name, fault["id"], [node["target"] for node in fault["nodes"]][:3]) for fault in found
-                    if fault["impact"] in ("serious", "critical")]
-        page.close()
-    context.close()
-    assert not serious

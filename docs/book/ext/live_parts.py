@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -154,6 +155,14 @@ def exported_forest(forest) -> tuple[dict, bytes]:
             b"".join(array.tobytes() for array in arrays))
 
 
+@cache
+def notebook_data(dataset: str):
+    """A data set as the notebooks that git holds see it."""
+    from radar_nb.data.named import load_dataset
+    from radar_nb.runs.kit import PROFILES
+    return load_dataset(dataset, PROFILES["smoke"].sizes, 0)
+
+
 def exported_plane(name: str, dataset: str) -> dict:
     """What explorers need of a detector before its U-Net: the features of its calibration images and of the
     test images as notebooks see them, Isolation Forests grown from some of the former, and the shape of its
@@ -161,19 +170,19 @@ def exported_plane(name: str, dataset: str) -> dict:
     """
     import numpy as np
 
-    from radar_nb.data.named import load_dataset
     from radar_nb.method.detector import RadarDetector
     from radar_nb.method.unet import grid_size
-    from radar_nb.runs.kit import PROFILES
     from radar_nb.teaching.explorers.attention import attention_layers
-    from radar_nb.teaching.explorers.detection import forests
+    from radar_nb.teaching.explorers.detection import forest_sizes, grow_forest
     detector = RadarDetector.from_pretrained(REPOSITORY / "weights" / name)
-    data, grown = load_dataset(dataset, PROFILES["smoke"].sizes, 0), {}
-    for points, forest in forests(detector.calibration_features_, detector.random_state):
+    data, grown = notebook_data(dataset), {}
+    learnt = detector.calibration_features_
+    for count in forest_sizes(learnt):
+        points, forest = grow_forest(learnt, count, detector.random_state)
         about, arrays = exported_forest(forest)
-        grown[len(points)] = {"points": points.tolist(), "about": about, "arrays": packed(arrays)}
+        grown[count] = {"points": points.tolist(), "about": about, "arrays": packed(arrays)}
     return {"grid": grid_size(detector.unet_), "layers": attention_layers(detector.unet_), "forests": grown,
-            "learnt": detector.calibration_features_.tolist(),
+            "learnt": learnt.tolist(),
             "tested": detector.features(data.test).tolist(),
             "defective": np.asarray(data.labels, bool).tolist()}
 
@@ -205,9 +214,7 @@ def exported_images(dataset: str) -> dict:
     """Examples from the test images as notebooks see them: three normal ones, then one of each defect, with
     its mask.
     """
-    from radar_nb.data.named import load_dataset
-    from radar_nb.runs.kit import PROFILES
-    data = load_dataset(dataset, PROFILES["smoke"].sizes, 0)
+    data = notebook_data(dataset)
     normal = [i for i, kind in enumerate(data.kinds) if kind == "good"][:3]
     chosen = {f"normal {number}": i for number, i in enumerate(normal)}
     chosen |= {kind: data.kinds.index(kind) for kind in dict.fromkeys(data.kinds) if kind != "good"}

@@ -45,12 +45,13 @@
   async function forward(root, labels) {
     const { axes, legend, text } = labels.texts.explore_forward, { normal, anomalous, accent } = labels.colours;
     const images = await examples(), edges = spaced(-4, 4, 61), x = spaced(-4, 4, 200), steps = spaced(0, LAST, M.T);
+    const drawn = {}, noise = (count) => (drawn[count] = drawn[count] || M.randn(count, SEED)); // stays while t moves
     new RadarPanel(root, labels, "explore_forward", {
       controls: { image: { options: images.map(({ kind }) => kind) }, t: { min: 0, max: LAST, value: 200 } },
       pictures: { noisy: SQUARE, values: SQUARE, left: SQUARE },
       draw: ({ image: kind, t }, { canvases, say }) => {
         const image = images.find((each) => each.kind === kind), { height, width } = image, a = M.alphasCumprod[t];
-        const x_t = M.addNoise(toX0(image), M.randn(height * width, SEED), t);
+        const x_t = M.addNoise(toX0(image), noise(height * width), t);
         drawX(canvases.noisy, x_t, height, width);
         const values = new Plot(canvases.values, { x: [-4, 4], y: [0, 1.5], xlabel: axes.value, ylabel: axes.density });
         values.bars(edges, histogram(x_t, edges), `${normal}90`);

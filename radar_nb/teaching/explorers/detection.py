@@ -1,6 +1,6 @@
 """Explorers of detection: noise maps and their statistics, and the Isolation Forest's border."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import ipywidgets as widgets
@@ -97,8 +97,8 @@ def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.n
     views = {words["views"]["all"]: _view(features, labels, np.concatenate([features, learnt])),
              words["views"]["near"]: _view(features, labels, learnt)}
 
-    grown = {len(points): (points, forest) for points, forest in forests(learnt, detector.random_state)}
-    forest_of, counts = grown.get, list(grown)
+    forest_of = lru_cache(lambda count: grow_forest(learnt, count, detector.random_state))
+    counts = forest_sizes(learnt)
 
     @lru_cache
     def scores_of(count, view):
@@ -128,12 +128,15 @@ def explore_features(detector: RadarDetector, features: np.ndarray, labels: np.n
     return Explorer("explore_features", words["alt"], controls, draw)
 
 
-def forests(learnt: np.ndarray, random_state: int) -> Iterator[tuple[np.ndarray, QuickIsolationForest]]:
-    """Isolation Forests of 5, 10, 20, 40, 80 and all of some points `(N, 2)`, each with its points."""
-    order = np.random.default_rng(0).permutation(len(learnt))
-    for count in [count for count in (5, 10, 20, 40, 80) if count < len(learnt)] + [len(learnt)]:
-        points = learnt[order[:count]]
-        yield points, QuickIsolationForest(n_estimators=100, random_state=random_state).fit(points)
+def forest_sizes(learnt: np.ndarray) -> list[int]:
+    """From how many of some points `(N, 2)` forests are grown: 5, 10, 20, 40, 80, and all."""
+    return [count for count in (5, 10, 20, 40, 80) if count < len(learnt)] + [len(learnt)]
+
+
+def grow_forest(learnt: np.ndarray, count: int, random_state: int) -> tuple[np.ndarray, QuickIsolationForest]:
+    """`count` of some points `(N, 2)`, the same ones at each call, and an Isolation Forest of them."""
+    points = learnt[np.random.default_rng(0).permutation(len(learnt))[:count]]
+    return points, QuickIsolationForest(n_estimators=100, random_state=random_state).fit(points)
 
 
 def _view(features: np.ndarray, labels: np.ndarray, held: np.ndarray) -> tuple[Backdrop, np.ndarray]:
