@@ -19,7 +19,7 @@ from radar_nb.beyond.maps import (
 from radar_nb.method.base import check_arguments
 from radar_nb.method.detector import CHOICES, LIMITS, RadarDetector
 from radar_nb.method.features import blur, global_norm, window_norms
-from radar_nb.method.noise_map import HALO, NoisePredictor, in_tilings
+from radar_nb.method.noise_map import HALO, NoisePredictor, in_tilings, noise_map
 from radar_nb.method.training import TrainingConfig
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.pretrained import saved_class
@@ -30,7 +30,7 @@ NOISE_FREE = {"timestep": 200, "reading": "noise_free", "blur": 1, "sobel": 3, "
 _LIMITS = LIMITS | {"smoothing": (Real, 0, 1000), "pixel_quantile": (Real, 0, 1),
                     "calibration_share": (Real, 0, 1), "batch_size": (Integral, 1, 10**6),
                     "tile": (Integral, 4 * HALO, 10**6), "tilings": (Integral, 1, 64),
-                    "local_quantile": (Real, 1e-9, 1)}
+                    "draws": (Integral, 1, 1000), "local_quantile": (Real, 1e-9, 1)}
 _CHOICES = CHOICES | {"decision": DECISIONS, "map_kind": MAPS, "standardise": (True, False),
                       "one_sided": (True, False)}
 
@@ -55,6 +55,7 @@ class VariantDetector(RadarDetector):
             images.
         tilings: patches edge to edge, over the image so many times (`in_tilings`); not together with
             `stride`.
+        draws: average the noise maps of so many draws of the forward step's noise, a U-Net call each.
         others: arguments of `RadarDetector`.
     """
 
@@ -67,7 +68,7 @@ class VariantDetector(RadarDetector):
                  local_quantile: float = 1.0, one_sided: bool = False, border: int = 0,
                  smoothing: float = 3.0,
                  pixel_quantile: float = 0.999, calibration_share: float = 0.3, batch_size: int = 8,
-                 tile: int | None = 512, tilings: int | None = None):
+                 tile: int | None = 512, tilings: int | None = None, draws: int = 1):
         super().__init__(timestep, reading, contamination, random_state, unet=unet, training=training,
                          patch_size=patch_size, stride=stride, blur=blur, sobel=sobel, window=window,
                          window_step=window_step, decision=decision, longest_side=longest_side,
@@ -83,6 +84,7 @@ class VariantDetector(RadarDetector):
         self.batch_size = batch_size
         self.tile = tile
         self.tilings = tilings
+        self.draws = draws
 
     def _check_arguments(self) -> None:
         check_arguments(self, _LIMITS, _CHOICES)
@@ -108,6 +110,11 @@ class VariantDetector(RadarDetector):
         if self.tilings is None:
             return super()._eps_theta(x0)
         return in_tilings(self.unet_, self.smallest_side, self.tilings, self.patch_batch)
+
+    def _noise_map(self, x0: torch.Tensor, timestep: int) -> torch.Tensor:
+        maps = (noise_map(self._eps_theta(x0), x0, timestep, self.reading, self._noise(x0, draw))
+                for draw in range(self.draws))
+        return sum(maps) / self.draws
 
     def _sobel(self, noise: np.ndarray) -> np.ndarray:
         if self.map_kind == "covariance":

@@ -69,6 +69,7 @@ ABLATIONS = {
     "window": _steps_of("window", (5, 10, 20, 33, 65)),
     "window step": _steps_of("window_step", (1, 20)),
     "seed of the noise": _steps_of("random_state", (0, 1, 2, 3, 4)),
+    "noise draws": _steps_of("draws", (1, 4, 16)),
     "calibrated on": [Variant("other images", {}), Variant("training images", calibrate_on="train")],
     "mask threshold": _steps_of("pixel_quantile", (0.99, 0.997, 0.999, 0.9997)),
     "folding": [Variant("2", {}), Variant("1", training={"fold": 1})],

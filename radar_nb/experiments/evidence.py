@@ -96,13 +96,15 @@ class Evidence:
         found = set(self.rows.loc[self.rows["dataset"] == dataset, "method"])
         return [name for name in METHODS if name in found]
 
+    @cache  # noqa: B019 - a handful of small tables, kept as long as the object
     def seeds(self, dataset: str, *methods: str) -> list[int]:
         """The seeds with which all these methods were measured."""
-        return sorted(set.intersection(*(set(self._of(dataset, method)["seed"]) for method in methods)))
+        return sorted(set.intersection(*(set(self._of(dataset, method).index) for method in methods)))
 
+    @cache  # noqa: B019
     def value(self, dataset: str, seed: int, method: str, metric: str) -> float:
         """One metric of a method on one seed; computed from its scores where `comparison.csv` lacks it."""
-        row = self._of(dataset, method).set_index("seed").loc[seed]
+        row = self._of(dataset, method).loc[seed]
         if metric in row and pd.notna(row[metric]):
             return float(row[metric])
         return float(self._statistic(metric, self.said(dataset, seed, method)))
@@ -112,10 +114,12 @@ class Evidence:
         rows = self._of(dataset, method)
         return rows[metric].dropna().to_numpy(float) if metric in rows else np.array([])
 
+    @cache  # noqa: B019
     def _of(self, dataset: str, method: str) -> pd.DataFrame:
-        return self.rows[(self.rows["dataset"] == dataset) & (self.rows["method"] == method)]
+        rows = self.rows[(self.rows["dataset"] == dataset) & (self.rows["method"] == method)]
+        return rows.set_index("seed")
 
-    @cache  # noqa: B019 - a handful of small tables, kept as long as the object
+    @cache  # noqa: B019
     def said(self, dataset: str, seed: int, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What a method said of each test image: labels, scores, decisions, `(N,)` each."""
         images = self._images(dataset)

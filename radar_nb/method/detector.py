@@ -187,9 +187,11 @@ class RadarDetector(Pretrained, ImageDetector):
         """Batches of images of one size and their noise maps `(N, C, H, W)`; timesteps are channels."""
         for batch in self._batches(images):
             x0 = torch.stack([to_tensor(image) for image in batch]).to(self.unet_.device)
-            maps = [noise_map(self._eps_theta(x0), x0, timestep, self.reading, self._noise(x0))
-                    for timestep in self._timesteps()]
+            maps = [self._noise_map(x0, timestep) for timestep in self._timesteps()]
             yield batch, (torch.cat(maps, dim=1) if maps[1:] else maps[0]).float().cpu().numpy()
+
+    def _noise_map(self, x0: torch.Tensor, timestep: int) -> torch.Tensor:
+        return noise_map(self._eps_theta(x0), x0, timestep, self.reading, self._noise(x0))
 
     def _batch_size(self, shape: tuple[int, ...]) -> int:
         tiled = self.stride is None and self.tile is not None and max(shape[:2]) > self.tile
@@ -200,9 +202,9 @@ class RadarDetector(Pretrained, ImageDetector):
             return in_patches(self.unet_, self.smallest_side, self.stride, self.patch_batch)
         return in_tiles(self.unet_, self.tile or max(x0.shape[-2:]))
 
-    def _noise(self, x0: torch.Tensor) -> torch.Tensor:
+    def _noise(self, x0: torch.Tensor, draw: int = 0) -> torch.Tensor:
         """The noise of the forward step: the same for every image, so a score depends on its image alone."""
-        return fixed_noise(x0.shape[1:], self.random_state).to(x0).expand_as(x0)
+        return fixed_noise(x0.shape[1:], self.random_state + draw).to(x0).expand_as(x0)
 
     def _sobel(self, noise: np.ndarray) -> np.ndarray:
         """Noise maps `(N, C, H, W)` to Sobel maps `(N, H, W)`."""

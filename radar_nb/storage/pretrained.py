@@ -14,7 +14,8 @@ SETTINGS, CALIBRATION = "detector.json", "calibration.safetensors"
 # What a folder that was written before these settings existed stands for.
 EARLIER = {"blur": 1, "sobel": 3, "window_step": 1}
 # Options of `beyond.detector.VariantDetector` that earlier folders name too, as the paper's recipe has them.
-PLAIN = {"map_kind": "sobel", "standardise": False, "local_quantile": 1.0, "one_sided": False, "border": 0}
+PLAIN = {"map_kind": "sobel", "standardise": False, "local_quantile": 1.0, "one_sided": False, "border": 0,
+         "draws": 1}
 
 
 class Pretrained:

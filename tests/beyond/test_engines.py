@@ -44,10 +44,11 @@ def test_a_detector_takes_an_engine(unet, images, tmp_path):
     plain = RadarDetector(unet=unet, calibration_points=40).fit(images)
     detector = RadarDetector(unet=OnnxUNet(unet), calibration_points=40).fit(images)
     quick = detector.score_samples(images)
-    assert np.allclose(quick, plain.score_samples(images), atol=1e-3)
     detector.save_pretrained(tmp_path / "model")
     again = RadarDetector.from_pretrained(tmp_path / "model")
-    assert np.allclose(again.score_samples(images), quick, atol=1e-3)
+    for other in (plain, again):  # a tree of the forest may cut between two roundings of one feature
+        assert np.allclose(detector.features(images), other.features(images), rtol=1e-4)
+        assert np.allclose(quick, other.score_samples(images), atol=0.02)
     again.unet_ = OnnxUNet(again.unet_)
     assert np.allclose(copy.deepcopy(again).score_samples(images), quick, atol=1e-6)
 

@@ -150,7 +150,7 @@ def test_save_and_load_give_the_same_detector_and_no_pickle(detector, data, tmp_
 OPTIONS = {"covariance": {"map_kind": "covariance"}, "magnitude": {"map_kind": "magnitude"}, "standardise": {"standardise": True}, "local_quantile": {"local_quantile": 0.99},
            "mahalanobis": {"decision": "mahalanobis"}, "one_class_svm": {"decision": "one_class_svm"}, "local_norm": {"decision": "local_norm"}, "one_sided": {"one_sided": True},
            "border": {"border": 6}, "several timesteps": {"timestep": (100, 200)}, "lof": {"decision": "lof"}, "step": {"window_step": 16},
-           "tilings": {"tilings": 2}}
+           "tilings": {"tilings": 2}, "draws": {"draws": 2, "reading": "predicted", "timestep": 1}}
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -167,6 +167,13 @@ def test_every_option_decides_near_its_contamination_and_survives_saving(name, d
     loaded = load_detector(tmp_path)
     assert np.array_equal(loaded.predict(data.test), chosen.predict(data.test))
     assert np.allclose(loaded.score_samples(data.test), scores, rtol=1e-6)
+
+
+def test_several_draws_are_averaged(detector, data):
+    """Each with the noise of its own seed: the first is that of a detector with one draw."""
+    maps = [VariantDetector(unet=detector.unet_, random_state=seed).fit(data.calibrate[:4]).noise_maps(data.test[:2]) for seed in (5, 6, 7)]
+    averaged = VariantDetector(unet=detector.unet_, random_state=5, draws=3).fit(data.calibrate[:4])
+    assert np.allclose(averaged.noise_maps(data.test[:2]), np.mean(maps, axis=0), atol=1e-6)
 
 
 def test_the_papers_recipe_is_the_default():
