@@ -1,8 +1,8 @@
 """The tables of `results/` and how sure they are: means, intervals, differences in pairs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,7 @@ class Evidence:
                              "`python -m radar_nb compare` writes it")
         self.rows = read_table(self.folder / "comparison.csv")
 
+    @cache  # noqa: B019
     def table(self, name: str) -> pd.DataFrame:
         """Another table of the folder; empty if it was not measured."""
         path = self.folder / f"{name}.csv"
@@ -122,22 +123,21 @@ class Evidence:
     @cache  # noqa: B019
     def said(self, dataset: str, seed: int, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What a method said of each test image: labels, scores, decisions, `(N,)` each."""
-        images = self._images(dataset)
-        images = images[images["seed"] == seed]
+        images = self._images(dataset)[seed]
         return ((images["kind"] != "good").to_numpy(), images[f"{method}_score"].to_numpy(float),
                 images[f"{method}_anomalous"].to_numpy(bool))
 
     @cache  # noqa: B019
-    def _images(self, dataset: str) -> pd.DataFrame:
-        return read_table(self.folder / "images" / f"{dataset}.csv")
+    def _images(self, dataset: str) -> dict[int, pd.DataFrame]:
+        return dict(list(read_table(self.folder / "images" / f"{dataset}.csv").groupby("seed")))
 
     def interval(self, dataset: str, method: str, metric: str) -> Estimate:
         """Mean over seeds of an image metric, with its bootstrap interval."""
-        return self._bootstrap(dataset, (method,), metric, lambda values: values[0])
+        return self._estimate(dataset, metric, method)
 
     def difference(self, dataset: str, first: str, second: str, metric: str = "f1") -> Estimate:
         """`first` minus `second` on the same images and seeds: mean over seeds, with its paired interval."""
-        return self._bootstrap(dataset, (first, second), metric, lambda values: values[0] - values[1])
+        return self._estimate(dataset, metric, first, second)
 
     def next_best(self, dataset: str, metric: str = "f1", families: Sequence[str] = RIVALS,
                   first: str = "radar") -> str | None:
@@ -161,22 +161,41 @@ class Evidence:
         labels, scores, anomalous = said
         return STATISTICS[metric](labels[index], (scores if metric in OF_SCORES else anomalous)[index])
 
-    def _bootstrap(self, dataset: str, methods: tuple[str, ...], metric: str, combine: Callable,
-                   repeats: int = 1000) -> Estimate:
-        """Draws seeds with replacement, then images with replacement, good and defective ones separately.
+    def _estimate(self, dataset: str, metric: str, method: str, minus: str | None = None) -> Estimate:
+        methods = (method, minus) if minus else (method,)
+        seeds = tuple(self.seeds(dataset, *methods))
+        values, samples = self._sampled(dataset, seeds, method, metric)
+        if minus:
+            less, fewer = self._sampled(dataset, seeds, minus, metric)
+            values, samples = values - less, samples - fewer
+        means = np.take_along_axis(samples, self._draws(dataset, seeds)[1], axis=1).mean(axis=1)
+        return Estimate(float(np.mean(values)), *np.quantile(means, [0.025, 0.975]).tolist())
+
+    @cache  # noqa: B019
+    def _sampled(self, dataset: str, seeds: tuple[int, ...], method: str,
+                 metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """A metric for each seed, `(S,)`, and for each bootstrap sample of its images, `(repeats, S)`."""
+        said, draws = [self.said(dataset, seed, method) for seed in seeds], self._draws(dataset, seeds)[0]
+        if metric in OF_SCORES:  # whole numbers in the order of the scores: a sample need not be sorted again
+            said = [(labels, np.unique(scores, return_inverse=True)[1], anomalous)
+                    for labels, scores, anomalous in said]
+        samples = [self._statistic(metric, each, index) for each, index in zip(said, draws, strict=True)]
+        return np.array([self._statistic(metric, each) for each in said]), np.stack(samples, axis=1)
+
+    @lru_cache(4)  # noqa: B019 - a few megabytes each
+    def _draws(self, dataset: str, seeds: tuple[int, ...],
+               repeats: int = 1000) -> tuple[list[np.ndarray], np.ndarray]:
+        """Draws images with replacement, good and defective ones separately, then seeds with replacement.
 
         A built-in data set has other test images for each seed. A folder's are the same for all seeds, so all
         seeds share one sample there.
+
+        Returns:
+            `(repeats, N)` numbers of images for each seed, and `(repeats, S)` places of seeds.
         """
-        seeds, rng = self.seeds(dataset, *methods), np.random.default_rng(0)
-        said = [[self.said(dataset, seed, method) for method in methods] for seed in seeds]
-        index, samples = draw_images(said[0][0][0], repeats, rng), []
-        for each in said:  # for each seed, the value of each sample
-            if dataset in NAMED:
-                index = draw_images(each[0][0], repeats, rng)
-            samples.append(combine([self._statistic(metric, entry, index) for entry in each]))
-        drawn = rng.integers(len(seeds), size=(repeats, len(seeds)))
-        means = np.take_along_axis(np.stack(samples, axis=1), drawn, axis=1).mean(axis=1)
-        value = np.mean([combine([self._statistic(metric, entry) for entry in each]) for each in said])
-        low, high = np.quantile(means, [0.025, 0.975])
-        return Estimate(float(value), float(low), float(high))
+        images, rng = self._images(dataset), np.random.default_rng(0)
+        labels = [(images[seed]["kind"] != "good").to_numpy() for seed in seeds]
+        draws = [draw_images(labels[0], repeats, rng)] * len(seeds)
+        if dataset in NAMED:
+            draws = [draw_images(each, repeats, rng) for each in labels]
+        return draws, rng.integers(len(seeds), size=(repeats, len(seeds)))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
-from scipy.stats import rankdata
 from sklearn import metrics
 
 
@@ -125,10 +124,22 @@ def judge(findings: Sequence[Mapping], data) -> dict[str, float]:
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve from ranks, ties counted half; `(..., N)` to `(...)`."""
-    positive, ranks = labels.sum(-1), rankdata(scores, axis=-1)
-    above = (ranks * labels).sum(-1) - positive * (positive + 1) / 2
-    return above / (positive * (labels.shape[-1] - positive))
+    """Area under the ROC curve, ties counted half; `(..., N)` to `(...)`.
+
+    The share of pairs, a defective and a good image, in which the defective one has the higher score. It is
+    counted level by level; scores that are whole numbers below N are levels already.
+    """
+    shape, level = np.shape(scores), np.asarray(scores)
+    if level.dtype.kind != "i" or level.min() < 0 or level.max() >= shape[-1]:
+        level = np.unique(level, return_inverse=True)[1].reshape(shape)
+    level, labels = level.reshape(-1, shape[-1]), np.asarray(labels, bool).reshape(-1, shape[-1])
+    levels = int(level.max()) + 1
+    place = level + levels * np.arange(len(level))[:, None]
+    defective, good = (np.bincount(place[chosen], minlength=levels * len(level)).reshape(-1, levels)
+                       for chosen in (labels, ~labels))
+    below = np.cumsum(good, axis=-1) - good / 2
+    pairs = defective.sum(-1) * good.sum(-1)
+    return ((defective * below).sum(-1) / pairs).reshape(shape[:-1])[()]
 
 
 def f1(labels: np.ndarray, anomalous: np.ndarray) -> np.ndarray:

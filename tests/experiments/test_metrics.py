@@ -97,3 +97,14 @@ def test_bootstrap_interval_covers_and_shrinks(rng):
     assert high - low < np.mean([h - l for l, h in intervals]) / 3
     fixed = np.arange(40) % 2 == 1, np.arange(40.0)
     assert bootstrap_interval(auroc, *fixed, repeats=20) == bootstrap_interval(auroc, *fixed, repeats=20)
+
+
+@pytest.mark.parametrize("kind", ["floats", "ties", "levels", "large whole numbers"])
+def test_auroc_of_many_samples_is_scikit_learns(kind, rng):
+    labels = np.arange(30) < 12
+    scores = {"floats": rng.standard_normal((20, 30)), "ties": rng.integers(0, 4, (20, 30)) / 3 - 1,
+              "levels": rng.integers(0, 30, (20, 30)), "large whole numbers": rng.integers(-900, 900, (20, 30))}[kind]
+    drawn = rng.permuted(np.tile(labels, (20, 1)), axis=1)
+    expected = [sk.roc_auc_score(*each) for each in zip(drawn, scores, strict=True)]
+    assert auroc(drawn, scores) == pytest.approx(expected, abs=1e-12)
+    assert float(auroc(drawn[0], scores[0])) == pytest.approx(expected[0], abs=1e-12)
