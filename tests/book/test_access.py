@@ -8,16 +8,38 @@ from importlib import import_module
 import pytest
 
 live, live_parts = map(import_module, ("live", "live_parts"))
-FAULTS = """axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`))"""
+# All rules but contrast look at the whole page. Contrast is slow, so it looks at three of like neighbours: of the rows of a table, the words of a program.
+FAULTS = """async (context) => {
+    const told = async (rules) => (await axe.run(context, { resultTypes: ["violations"], rules })).violations
+        .filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`);
+    const faults = await told({ "color-contrast": { enabled: false } });
+    if (context === document) for (const parent of document.querySelectorAll("*")) {
+        const seen = {};
+        for (const child of [...parent.children]) {
+            const kind = `${child.tagName} ${child.className} ${child.getAttribute("style")}`;
+            seen[kind] = (seen[kind] || 0) + 1;
+            if (seen[kind] > 3) child.remove();
+        }
+    }
+    return [...faults, ...await told(Object.fromEntries(axe.getRules().map(({ ruleId }) => [ruleId, { enabled: ruleId === "color-contrast" }])))];
+}"""
+
+
+def faults_of(page, axe, explorer=False):
+    """Serious faults by axe-core: of a page, which loses some of its elements by it, or of the explorer alone."""
+    page.evaluate(axe)
+    return page.evaluate(f"({FAULTS})({'document.querySelector(`.live`)' if explorer else 'document'})")
+
+
 LIVE = ("docs/book/index.html", "docs/book/photograph.html", "notebooks/00_start_here.html")
 
 
 def test_a_fault_is_noticed(chromium, axe):
     page = chromium.new_page()
-    page.set_content("<html lang=en><title>t</title><main><h1>t</h1><canvas role=img></canvas><input></main>")
-    page.evaluate(axe)
-    assert len(page.evaluate(FAULTS)) >= 2
+    row = "<p class=row>a</p>"
+    page.set_content(f"<html lang=en><title>t</title><main><h1>t</h1><canvas role=img></canvas><input>{9 * row}<p style='color: #ccc'>pale</p></main>")
+    found = faults_of(page, axe)
+    assert len(found) >= 3 and any("color-contrast" in fault and "pale" in fault for fault in found)
     page.close()
 
 
@@ -27,8 +49,7 @@ def test_no_page_has_a_serious_fault(pages, chromium, axe, scheme, width):
     page, faults = context.new_page(), {}
     for path in sorted(path for path, soup in pages.items() if not soup.select("meta[http-equiv=refresh]")):
         page.goto(path.as_uri())
-        page.evaluate(axe)
-        if found := page.evaluate(FAULTS):
+        if found := faults_of(page, axe):
             faults[path.name] = found
     context.close()
     assert len(pages) > 30 and not faults
@@ -45,8 +66,7 @@ def test_an_explorer_awake_has_no_serious_fault(live_book, chromium, axe, scheme
         page.locator(".live canvas").first.tap(position={"x": 50, "y": 50})
         page.wait_for_function("document.querySelector('.live').panel.radar && !document.querySelector('.live').panel.busy", timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.evaluate(axe)
-    assert not page.evaluate(FAULTS)
+    assert not faults_of(page, axe)
     context.close()
 
 

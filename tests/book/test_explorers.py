@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from test_access import FAULTS
+from test_access import faults_of
 
 from radar_nb.data.named import load_dataset
 from radar_nb.method.detector import RadarDetector
@@ -181,8 +181,7 @@ def test_awake_it_has_no_serious_fault_in_the_light_and_in_the_dark(tabs, axe, n
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)
         said(page)
-        page.evaluate(axe)
-        assert not page.evaluate(FAULTS), scheme
+        assert not faults_of(page, axe, explorer=True), scheme
 
 
 def test_a_drawing_that_fails_is_told(tabs):
