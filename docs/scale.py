@@ -18,7 +18,7 @@ from radar_nb.data.images import write_image
 from radar_nb.data.printed import make_image
 from radar_nb.storage.places import REPOSITORY
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 MODEL = str(REPOSITORY / "weights" / "printed-fast")
 SCORE = ("-m", "radar_nb", "score", "--engine", "onnx", "--model", MODEL)
 
@@ -48,20 +48,25 @@ def main() -> None:
 
 def score(images: Path, out: Path, processes: int) -> tuple[float, float]:
     """Seconds from start to end, and the largest resident memory of any one process, MB."""
-    command = [*TORCHRUN, str(processes), *SCORE, str(images), "--out", str(out)]
+    return run_and_watch([*TORCHRUN, str(processes), *SCORE, str(images), "--out", str(out)])
+
+
+def run_and_watch(arguments: list[str]) -> tuple[float, float]:
+    """Run Python with these arguments: seconds, and the largest resident memory of any one process, MB."""
     one_thread = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(REPOSITORY)}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     began, peak = time.perf_counter(), 0.0
-    with subprocess.Popen(command, env=os.environ | one_thread, **quiet) as run:
+    with subprocess.Popen([sys.executable, *arguments], env=os.environ | one_thread, **quiet) as run:
         while run.poll() is None:
-            for process in psutil.Process(run.pid).children(recursive=True):
+            started = psutil.Process(run.pid)
+            for process in (started, *started.children(recursive=True)):
                 try:
                     peak = max(peak, process.memory_info().rss / 2**20)
                 except psutil.Error:  # it has just ended
                     continue
             time.sleep(0.5)
     if run.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit status {run.returncode}")
+        raise SystemExit(f"{' '.join(arguments)}: exit status {run.returncode}")
     return time.perf_counter() - began, peak
 
 
