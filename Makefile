@@ -26,7 +26,7 @@ test: $(READY)
 
 # On this computer alone, with a token; so root may do it too, as in a container.
 lab: $(READY)
-	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/00_start_here.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
+	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 notebooks: $(READY)
 	$(BIN)/python -m radar_nb notebooks

@@ -27,7 +27,9 @@ VENV = HERE / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # torch without 3 GB of CUDA
 COMMANDS = {
-    "lab": ["-m", "jupyterlab", "--ip=127.0.0.1", "notebooks/00_start_here.ipynb"],
+    # The server's root is the repository: notebooks show pictures of `docs` and link to its pages.
+    "lab": ["-m", "jupyterlab", "--ip=127.0.0.1",
+            "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"],
     "run": ["-m", "radar_nb", "run"],
     "test": ["-m", "pytest", "--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--nbval",
              "tests", "notebooks"],

@@ -12,12 +12,15 @@ import requests
 
 from radar_nb.storage.places import REPOSITORY
 
-OPTIONS = re.search(r"^lab:.*\n\t\$\(BIN\)/jupyter lab (\S.*?) notebooks/", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)[1].split()
+OPTIONS = re.search(r"^lab:.*\n\t\$\(BIN\)/jupyter lab (\S.*?) \$\(if", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)[1].split()
 DIRECTORIES = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
 
 
 class Lab:
-    """A running JupyterLab in `folder`, its settings in `folder/settings`: address, port, the token that the server has made, process."""
+    """A running JupyterLab in `folder`, its settings in `folder/settings`.
+
+    It has the address that the user is told, its beginning `url`, the port, the token that the server has made, and the process.
+    """
 
     def __init__(self, folder: Path):
         self.folder, self.log = folder, folder / "lab.log"
@@ -38,8 +41,8 @@ class Lab:
     def _wait(self):
         for _ in range(600):
             assert self.process.poll() is None, self.log.read_text()
-            if found := re.search(r"(http://127\.0\.0\.1:(\d+))/lab\S*\?token=([0-9a-f]{40,})", self.log.read_text()):
-                self.url, self.port, self.token = found[1], int(found[2]), found[3]
+            if found := re.search(r"(http://127\.0\.0\.1:(\d+))/lab/tree/notebooks/00_start_here\.ipynb\?token=([0-9a-f]{40,})", self.log.read_text()):
+                self.address, self.url, self.port, self.token = found[0], found[1], int(found[2]), found[3]
                 try:
                     return self.ask("/api/status", self.token).raise_for_status()
                 except requests.ConnectionError:
@@ -52,7 +55,11 @@ class Lab:
             for kernel in psutil.Process(self.process.pid).children(recursive=True):
                 kernel.terminate()
         self.process.terminate()
-        self.process.wait(30)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:  # a kernel that is just starting holds it up
+            self.process.kill()
+            self.process.wait(30)
 
     def ask(self, path: str, token: str = "", method: str = "GET", **headers: str) -> requests.Response:
         """What the server answers; redirects are not followed."""

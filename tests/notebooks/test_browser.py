@@ -47,6 +47,9 @@ def lab(tmp_path_factory):
         if cell.cell_type == "code":
             cell.update(outputs=[], execution_count=None)  # what is seen later is new
     nbformat.write(start, folder / "00_start_here.ipynb")
+    shutil.copytree(REPOSITORY / "docs", folder / "docs", ignore=lambda _, names: {"book", "report"} & set(names))
+    (folder / "notebooks").mkdir()
+    shutil.copy(REPOSITORY / "notebooks" / "00_start_here.ipynb", folder / "notebooks")
     cells = [new_code_cell(SETUP)]
     for name in EXPLORERS:
         notebook = nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", 4)
@@ -151,6 +154,17 @@ def test_only_this_machine_can_reach_it(lab):
     for address in others - {"127.0.0.1"}:
         with pytest.raises(OSError):
             socket.create_connection((address, lab.port), timeout=2).close()
+
+
+def test_the_address_that_is_told_opens_the_first_notebook_with_its_picture_and_links(lab, browser):
+    page = browser.new_page(viewport={"width": 1500, "height": 1050})
+    page.set_default_timeout(PATIENCE)
+    page.goto(lab.address)
+    page.locator(".jp-MarkdownOutput img").first.wait_for()
+    page.wait_for_function("[...document.querySelectorAll('.jp-MarkdownOutput img')].every((image) => image.naturalWidth > 0)")
+    page.get_by_role("link", name="glossary").first.click()
+    page.locator(".jp-MarkdownViewer").get_by_role("heading", name="Glossary").wait_for()
+    page.close()
 
 
 def test_start_here(lab, browser):
