@@ -38,6 +38,9 @@ def _add_run_and_train(commands) -> None:
     train.add_argument("--network",
                        help="which U-Net: plain, folded, narrow or others of radar_nb.experiments.networks "
                             "(default: the profile's)")
+    train.add_argument("--longest-side", type=int,
+                       help="shrink larger images of a folder to so many pixels (default: the profile's, "
+                            "for cpu 512); 1024 finds finer defects and takes four times as long")
     train.add_argument("--patience", type=int, default=0,
                        help="stop after so many steps without a better loss on calibration images "
                             "(default: never)")

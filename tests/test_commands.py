@@ -32,6 +32,7 @@ WRONG_USE = {
     "seed that is no number": (["run", "--seed", "x"], "--seed: invalid int value: 'x'"),
     "missing folder": (["train", "--dataset", "EMPTY/nowhere", "--out", "OUT"], "nowhere"),
     "empty folder": (["train", "--dataset", "EMPTY", "--out", "OUT"], "train/good: no such folder"),
+    "images of no size": (["train", "--longest-side", "5", "--out", "OUT"], "longest_side=5: choose 64 to 2048"),
     "no steps": (["train", "--steps", "0", "--out", "OUT"], "steps=0"),
     "unknown method": (["compare", "--methods", "magic", "--results", "OUT"], "--methods magic"),
     "unknown ablation": (["ablate", "--ablations", "coffee", "--results", "OUT"], "--ablations coffee"),
@@ -75,7 +76,7 @@ def test_bad_data_is_one_line_and_status_2_and_overwrites_nothing(capsys, tmp_pa
 
 def test_train_then_score(capsys, tmp_path, mvtec_folder):
     model, out = tmp_path / "model", tmp_path / "out"
-    assert main(["train", "--profile", "smoke", "--dataset", str(mvtec_folder), "--steps", "3", "--out", str(model)]) == 0
+    assert main(["train", "--profile", "smoke", "--dataset", str(mvtec_folder), "--steps", "3", "--longest-side", "300", "--out", str(model)]) == 0
     assert "false alarms" in capsys.readouterr().out
     assert {"config.json", "diffusion_pytorch_model.safetensors", "detector.json", "README.md", "card.html"} <= {p.name for p in model.iterdir()}
     assert "| image auroc |" in (model / "README.md").read_text()
@@ -85,7 +86,7 @@ def test_train_then_score(capsys, tmp_path, mvtec_folder):
     rows = list(csv.DictReader((out / "scores.csv").open()))
     assert [row["decision"] != "" for row in rows] == [True, True, False, True] and "broken.png: not an image" in rows[2]["error"]
     loaded = load_detector(model)
-    assert isinstance(loaded, FusedDetector)
+    assert isinstance(loaded, FusedDetector) and loaded.longest_side == 300
     assert float(rows[0]["score"]) == pytest.approx(loaded.score_samples([images / "000.png"])[0], rel=1e-4)
     assert sum(1 for _ in (out / "masks").rglob("*.png")) == 3
 
@@ -104,6 +105,13 @@ def test_a_failing_notebook_stops_the_run_and_is_named(capsys, tmp_path, monkeyp
     assert "01_bad.ipynb: cell" in error and "ZeroDivisionError: division by zero" in error
     kept = {path.name for path in (tmp_path / "out").glob("*.ipynb")}
     assert kept == {"00_good.ipynb", "01_bad.ipynb"} and not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_a_kit_shrinks_images_to_the_side_that_is_asked_for(tmp_path, mvtec_folder, rng):
+    write_image(mvtec_folder / "train" / "good" / "large.png", rng.integers(0, 256, (90, 180), np.uint8))
+    for asked, longest in ((None, 180), (100, 100)):
+        data = Kit("smoke", str(mvtec_folder), folder=tmp_path, longest_side=asked).data
+        assert max(max(image.shape) for part in (data.train, data.calibrate) for image in part) == longest
 
 
 def test_the_smoke_kit_takes_released_weights_and_trains_where_there_are_none(tmp_path, mvtec_folder):

@@ -22,9 +22,8 @@ from radar_nb.storage.errors import InputError
 from radar_nb.storage.pretrained import Pretrained
 
 LIMITS = {"timestep": (Integral, 0, 999), "contamination": (Real, 1e-6, 0.5),
-          "random_state": (Integral, 0, 2**32 - 1),
-          "patch_size": (Integral, 1, 1024), "stride": (Integral, 1, 10**6), "window": (Integral, 1, 10**6),
-          "window_step": (Integral, 1, 10**6), "longest_side": (Integral, 1, 10**6),
+          "random_state": (Integral, 0, 2**32 - 1), "patch_size": (Integral, 1, 1024),
+          **dict.fromkeys(("stride", "window", "window_step", "longest_side"), (Integral, 1, 10**6)),
           "calibration_points": (Integral, 0, 10**7)}
 CHOICES = {"reading": READINGS, "decision": DECISIONS, "blur": KERNELS, "sobel": KERNELS[1:]}
 

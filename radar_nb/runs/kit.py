@@ -53,13 +53,17 @@ class Kit:
         dataset: see `radar_nb.data.named.load_dataset`.
         seed: of the data, the training and the detector.
         folder: where results go; default the variable `RADAR_RUN`, else `runs/<profile>` in the repository.
+        longest_side: larger images of a folder are shrunk to so many pixels; None takes the profile's.
+
+    Attributes:
+        longest_side: the same, for training and for the detector.
 
     Raises:
         InputError: one line that says which argument is wrong.
     """
 
     def __init__(self, profile: str = "smoke", dataset: str = "printed", seed: int = 0,
-                 folder: str | Path | None = None):
+                 folder: str | Path | None = None, longest_side: int | None = None):
         if not isinstance(profile, str) or profile not in PROFILES:
             raise InputError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}")
         if not isinstance(dataset, (str, Path)):
@@ -70,10 +74,14 @@ class Kit:
         if profile == "gpu" and process_device().type == "cpu":
             print('profile="gpu": no GPU found; this takes many hours. profile="cpu" takes minutes.',
                   file=sys.stderr, flush=True)
+        if longest_side is not None and not 64 <= longest_side <= 2048:
+            raise InputError(f"longest_side={longest_side}: choose 64 to 2048 pixels")
         self.profile, self.seed = profile, seed
         self.training = replace(PROFILES[profile].training, seed=seed)
+        self.longest_side = longest_side or PROFILES[profile].sizes.longest_side
         self.data: Dataset = load_dataset(
-            dataset, replace(PROFILES[profile].sizes, smallest_side=self.training.patch_size), seed)
+            dataset, replace(PROFILES[profile].sizes, smallest_side=self.training.patch_size,
+                             longest_side=self.longest_side), seed)
         self.folder = Path(folder or os.environ.get("RADAR_RUN") or runs_folder() / profile)
         self.model_folder = self.folder / "models" / self._own_name()
         # Of built-in data sets alone: a folder of any name is other data.
@@ -121,11 +129,6 @@ class Kit:
         detector = RadarDetector(unet=self.unet, training=self.training, random_state=self.seed,
                                  longest_side=self.longest_side)
         return detector.fit(self.data.calibrate)
-
-    @property
-    def longest_side(self) -> int | None:
-        """The length in pixels that longer sides of images are shrunk to, in training too."""
-        return PROFILES[self.profile].sizes.longest_side
 
     def save_table(self, name: str, rows: pd.DataFrame | Sequence[Mapping[str, object]]) -> None:
         """Write a DataFrame, or rows with the same keys, as `tables/<name>.csv` of the run."""
