@@ -11,6 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from radar_nb.storage.places import REPOSITORY
+from radar_nb.storage.whole import waiting_for
 
 sys.path.insert(0, str(REPOSITORY / "docs" / "book" / "ext"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -19,8 +20,20 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory):
-    """The book as `make book` makes it, in an empty folder, within the three minutes that it may take, and with no network to ask."""
-    out = tmp_path_factory.mktemp("made") / "book"
+    """The book as `make book` makes it, in an empty folder, within the three minutes that it may take, and with no network to ask.
+
+    The first worker makes it, and all read it.
+    """
+    out = tmp_path_factory.getbasetemp()
+    out = (out.parent if "PYTEST_XDIST_WORKER" in os.environ else out) / "made" / "book"
+    with waiting_for(out, 300):
+        if not (out / "index.html").is_file():
+            make_book(out)
+    return out
+
+
+def make_book(out):
+    """Make the book in a folder."""
     pytest.importorskip("sphinx", reason="the book is made with Sphinx: pip install -e '.[test]'")
     with suppress(OSError, subprocess.SubprocessError):
         import_module("live_parts").runtime()  # what the live parts need is fetched before the network is shut
@@ -28,7 +41,6 @@ def book(tmp_path_factory):
     nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
     done = subprocess.run(command, cwd=REPOSITORY, env=os.environ | nowhere, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
-    return out
 
 
 @pytest.fixture(scope="session")
