@@ -19,7 +19,7 @@ from radar_nb.beyond.maps import (
 from radar_nb.method.base import check_arguments
 from radar_nb.method.detector import CHOICES, LIMITS, RadarDetector
 from radar_nb.method.features import blur, global_norm, window_norms
-from radar_nb.method.noise_map import HALO, NoisePredictor, in_tilings, noise_map
+from radar_nb.method.noise_map import HALO, NoisePredictor, in_tilings
 from radar_nb.method.training import TrainingConfig
 from radar_nb.storage.errors import InputError
 from radar_nb.storage.pretrained import saved_class
@@ -112,9 +112,8 @@ class VariantDetector(RadarDetector):
         return in_tilings(self.unet_, self.smallest_side, self.tilings, self.patch_batch)
 
     def _noise_map(self, x0: torch.Tensor, timestep: int) -> torch.Tensor:
-        maps = (noise_map(self._eps_theta(x0), x0, timestep, self.reading, self._noise(x0, draw))
-                for draw in range(self.draws))
-        return sum(maps) / self.draws
+        of_one_draw = super()._noise_map
+        return sum(of_one_draw(x0, timestep, draw) for draw in range(self.draws)) / self.draws
 
     def _sobel(self, noise: np.ndarray) -> np.ndarray:
         if self.map_kind == "covariance":

@@ -189,8 +189,8 @@ class RadarDetector(Pretrained, ImageDetector):
             maps = [self._noise_map(x0, timestep) for timestep in self._timesteps()]
             yield batch, (torch.cat(maps, dim=1) if maps[1:] else maps[0]).float().cpu().numpy()
 
-    def _noise_map(self, x0: torch.Tensor, timestep: int) -> torch.Tensor:
-        return noise_map(self._eps_theta(x0), x0, timestep, self.reading, self._noise(x0))
+    def _noise_map(self, x0: torch.Tensor, timestep: int, draw: int = 0) -> torch.Tensor:
+        return noise_map(self._eps_theta(x0), x0, timestep, self.reading, self._noise(x0, draw))
 
     def _batch_size(self, shape: tuple[int, ...]) -> int:
         tiled = self.stride is None and self.tile is not None and max(shape[:2]) > self.tile
