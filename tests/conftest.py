@@ -7,11 +7,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import pytest
 import torch
-from small import SMALL
+from small import SMALL, write_folder
 
-from radar_nb.data.images import write_image
 from radar_nb.data.named import load_dataset
-from radar_nb.data.printed import make_image
 from radar_nb.method.detector import RadarDetector
 from radar_nb.method.unet import build_unet
 from radar_nb.storage.places import REPOSITORY
@@ -43,11 +41,4 @@ def detector(released_unet):
 @pytest.fixture
 def mvtec_folder(tmp_path):
     """A small data set on disk in the MVTec AD layout: 8 + 3 good images, 2 with a scratch."""
-    for split, count in (("train", 8), ("test", 3)):
-        for index in range(count):
-            write_image(tmp_path / "parts" / split / "good" / f"{index:03}.png", make_image("easy", 0, split, index, size=48)[0])
-    for index in range(2):
-        image, mask = make_image("easy", 0, "test", index, "scratch", size=48)
-        write_image(tmp_path / "parts" / "test" / "scratch" / f"{index:03}.png", image)
-        write_image(tmp_path / "parts" / "ground_truth" / "scratch" / f"{index:03}_mask.png", mask)
-    return tmp_path / "parts"
+    return write_folder(tmp_path / "parts", "easy", 0, 48, {"train": 8, "test": 3}, ["scratch"], 2)

@@ -4,31 +4,18 @@ import json
 
 import pytest
 from pickles import looks_like_code
+from small import write_folder
 
 from radar_nb.__main__ import main
-from radar_nb.data.images import write_image
-from radar_nb.data.printed import make_image
 from radar_nb.storage.places import NOTEBOOKS
 
 METRICS = {"image_auroc", "average_precision", "f1", "precision", "recall", "accuracy", "pixel_auroc", "aupro", "dice", "ms_per_image"}
 
 
-DEFECTS = ("scratch", "blob")
-
-
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
     """A folder of a user's own: 20 + 6 normal images and 6 defective ones with masks. They are small, so that the run is quick."""
-    folder = tmp_path_factory.mktemp("own") / "parts"
-    for split, count in (("train", 20), ("test", 6)):
-        for index in range(count):
-            write_image(folder / split / "good" / f"{index}.png", make_image("standard", 1, split, index, size=64)[0])
-    for kind in DEFECTS:
-        for index in range(3):
-            image, mask = make_image("standard", 1, "test", index, kind, size=64)
-            write_image(folder / "test" / kind / f"{index}.png", image)
-            write_image(folder / "ground_truth" / kind / f"{index}_mask.png", mask)
-    return folder
+    return write_folder(tmp_path_factory.mktemp("own") / "parts", "standard", 1, 64, {"train": 20, "test": 6}, ["scratch", "blob"], 3)
 
 
 @pytest.fixture(scope="module")
