@@ -63,7 +63,7 @@ class Evidence:
                              "`python -m radar_nb compare` writes it")
         self.rows = read_table(self.folder / "comparison.csv")
 
-    @cache  # noqa: B019
+    @cache  # noqa: B019 - a handful of small tables, kept as long as the object
     def table(self, name: str) -> pd.DataFrame:
         """Another table of the folder; empty if it was not measured."""
         path = self.folder / f"{name}.csv"
@@ -97,7 +97,7 @@ class Evidence:
         found = set(self.rows.loc[self.rows["dataset"] == dataset, "method"])
         return [name for name in METHODS if name in found]
 
-    @cache  # noqa: B019 - a handful of small tables, kept as long as the object
+    @cache  # noqa: B019
     def seeds(self, dataset: str, *methods: str) -> list[int]:
         """The seeds with which all these methods were measured."""
         return sorted(set.intersection(*(set(self._of(dataset, method).index) for method in methods)))
@@ -196,6 +196,6 @@ class Evidence:
         images, rng = self._images(dataset), np.random.default_rng(0)
         labels = [(images[seed]["kind"] != "good").to_numpy() for seed in seeds]
         draws = [draw_images(labels[0], repeats, rng)] * len(seeds)
-        if dataset in NAMED:
+        if dataset in NAMED:  # drawn after the others, so that published intervals stay as they are
             draws = [draw_images(each, repeats, rng) for each in labels]
         return draws, rng.integers(len(seeds), size=(repeats, len(seeds)))
