@@ -32,7 +32,7 @@ html_title = project
 language = "en"
 
 extensions = ["myst_nb", "drawings", "toy_pages", "folding", "dark_figures", "terms", "answers",
-              "excerpts", "live"]
+              "excerpts", "live", "icons"]
 root_doc = "docs/book/index"
 include_patterns = ["notebooks/[0-9]*.ipynb", "docs/*.md", "docs/book/*.md", "docs/report/report.md",
                     "README.md", "CLAIMS.md",

@@ -1,6 +1,7 @@
 """The book: it builds without a network, every link leads somewhere, every figure is described, equations are drawn, search finds."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -168,3 +169,13 @@ def test_in_a_browser_from_the_file_system(book, chromium):
     assert asked and all(url.startswith(("file:", "data:", "blob:")) for url in asked)
     assert not errors
     context.close()
+
+
+def test_the_theme_s_icons_are_those_that_pages_show(book, pages):
+    """The script of 2,000 icons has kept few, and each that a page asks for, by whichever of its names."""
+    icons = import_module("icons")
+    kept = icons.ICON.findall((book / "_static" / "scripts" / "fontawesome.js").read_text())
+    names = {name for first, others in kept for name in (first, *re.findall(r'"([^"]+)"', others))}
+    shown = {word.removeprefix("fa-") for soup in pages.values() for tag in soup.select("[class*=fa-]") for word in tag["class"] if word.startswith("fa-")}
+    looks = {"solid", "brands", "regular", "lg", "fw"}
+    assert {"bars", "magnifying-glass", "circle-half-stroke"} <= shown and shown - looks <= names and len(kept) < 60

@@ -1,9 +1,9 @@
 """The live parts: RADAR itself in the reader's browser, from the file system, and no network is asked.
 
 `onnxruntime-web` is taken with npm when the book is made, at the version and with the integrity hash of
-docs/book/live/package-lock.json. U-Nets, forests and example images become plain scripts that hold base85,
-since no browser lets a page from the file system read the files beside it. static/engine.js loads them when
-they are first wanted. What was fetched and exported once stays in build/live.
+docs/book/live/package-lock.json. U-Nets, forests and example images become plain scripts that hold bytes as
+letters, since no browser lets a page from the file system read the files beside it. static/engine.js loads
+them when they are first wanted. What was fetched and exported once stays in build/live.
 
 Where npm has nothing to give, the book is made without live parts, and one line says so.
 """

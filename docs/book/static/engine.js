@@ -25,7 +25,7 @@ const Radar = (() => {
   const here = new URL("live/", document.currentScript.src), parcels = {}, waiting = {}, detectors = {};
   const SIZES = JSON.parse(document.currentScript.dataset.sizes || "{}"); // megabytes by name, written by ext/live.py
 
-  // ---- parcels: scripts that hold base85, since a page from the file system may not read the files beside it
+  // ---- parcels: scripts that hold bytes as letters, since a page from the file system may not read the files beside it
   function parcel(name) {
     if (!parcels[name]) parcels[name] = new Promise((resolve, reject) => {
       waiting[name] = resolve;
@@ -46,21 +46,18 @@ const Radar = (() => {
   function core(scope, say) {
     const sessions = {};
 
-    function base85(text) { // Python's base64.b85decode: five letters are four bytes
-      const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~", value = new Uint8Array(128);
-      for (let i = 0; i < 85; i++) value[letters.charCodeAt(i)] = i;
-      const groups = Math.ceil(text.length / 5), view = new DataView(new ArrayBuffer(4 * groups));
-      for (let group = 0; group < groups; group++) {
-        let number = 0;
-        for (let i = 5 * group; i < 5 * group + 5; i++) number = 85 * number + (i < text.length ? value[text.charCodeAt(i)] : 84);
-        view.setUint32(4 * group, number);
+    function fromLetters(text) { // 15 bits a letter, from U+3400 on; the first counts the bits that fill up the last one
+      const bytes = new Uint8Array((15 * (text.length - 1) - (text.charCodeAt(0) - 0x3400)) / 8);
+      for (let i = 1, at = 0, held = 0, bits = 0; i < text.length; i++) {
+        held = held << 15 | text.charCodeAt(i) - 0x3400;
+        for (bits += 15; bits >= 8 && at < bytes.length; ) bytes[at++] = held >>> (bits -= 8);
+        held &= (1 << bits) - 1;
       }
-      return new Uint8Array(view.buffer, 0, 4 * groups - (5 * groups - text.length));
+      return bytes;
     }
 
     async function unpack(text, planes = 1) {
-      const packed = base85(text);
-      const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+      const stream = new Blob([fromLetters(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
       const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
       if (planes === 1) return bytes;
       const joined = new Uint8Array(bytes.length), count = bytes.length / planes;
