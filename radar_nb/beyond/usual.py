@@ -39,10 +39,10 @@ class Usual:
         lowest, highest = np.quantile(places, (0.001, 0.999), axis=1)
         arrays = {"lowest": lowest, "highest": highest}
         for k in range(len(drawn[0][0])):
-            values = np.concatenate([views[k] for views, _ in drawn], axis=1).astype(np.float64)
-            if len(values) > 1:
+            values = [views[k] for views, _ in drawn]
+            if len(values[0]) > 1:
                 arrays[f"mean_{k}"], arrays[f"precision_{k}"] = _gaussian(values)
-            unusual = cls(arrays)._distance(k, values.astype(np.float32))
+            unusual = np.concatenate([cls(arrays)._distance(k, each) for each in values])
             arrays[f"usual_{k}"] = _regression(cls(arrays)._within(places), unusual)
         return cls(arrays)
 
@@ -115,12 +115,18 @@ def _resized(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return large.numpy().reshape(*maps.shape[:-2], *shape)
 
 
-def _gaussian(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean `(K,)` and inverse covariance `(K, K)` of `(K, M)`; `RIDGE` shrinks the correlations."""
-    deviation = values.std(axis=1) + 1e-6
-    correlation = np.cov(values / deviation[:, None], bias=True)
+def _gaussian(values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `(K,)` and inverse covariance `(K, K)` of cells `(K, M)` of each image; `RIDGE` shrinks the
+    correlations. Image by image, since all cells at once, in float64, would be the largest array of a `fit`.
+    """
+    count = sum(each.shape[1] for each in values)
+    mean = sum(each.sum(axis=1, dtype=np.float64) for each in values) / count
+    offsets = (each - mean[:, None] for each in values)
+    covariance = sum(each @ each.T for each in offsets) / count
+    deviation = np.sqrt(np.diag(covariance)) + 1e-6
+    correlation = covariance / np.outer(deviation, deviation)
     shrunk = (1 - RIDGE) * correlation + RIDGE * np.eye(len(correlation))
-    return values.mean(axis=1), np.linalg.inv(shrunk) / np.outer(deviation, deviation)
+    return mean, np.linalg.inv(shrunk) / np.outer(deviation, deviation)
 
 
 def _regression(places: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
 """A stopwatch: times jobs in turns, counts their FLOP, and measures the limit of the machine."""
 
+import ctypes
 import gc
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
@@ -62,8 +64,10 @@ def peak_memory(job: Job):
     """Set `job.peak_mb` to the largest additional memory in use meanwhile, in MB.
 
     It is that of the process, or of PyTorch on a GPU. Memory that an earlier job left for reuse does not
-    count. NaN where the system does not report it (Linux does).
+    count: on Linux it is given back first. NaN where the system does not report it (Linux does).
     """
+    gc.collect()
+    _give_back()
     before = _memory(job.device, "VmRSS")
     if job.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -71,6 +75,12 @@ def peak_memory(job: Job):
         Path("/proc/self/clear_refs").write_text("5")  # reset the peak to the memory in use now
     yield
     job.peak_mb = _memory(job.device, "VmHWM") - before
+
+
+def _give_back() -> None:
+    """Hand memory that was freed back to the system, where the C library can (glibc)."""
+    if trim := getattr(ctypes.CDLL(None) if sys.platform == "linux" else None, "malloc_trim", None):
+        trim(0)
 
 
 def _memory(device: str, which: str) -> float:
@@ -97,7 +107,6 @@ def time_jobs(jobs: Sequence[Job], rounds: int, flop: bool = True) -> None:
     `flop` counts the GFLOP of jobs that have none, if PyTorch does the work; that costs one more call.
     """
     for job in jobs:
-        gc.collect()
         with peak_memory(job):
             _time(job, 0)
         if flop and job.gflop is None and job.engine == "torch":
