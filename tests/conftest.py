@@ -16,6 +16,13 @@ from radar_nb.storage.places import REPOSITORY
 from radar_nb.storage.unet_folder import load_unet
 
 
+def pytest_collection_modifyitems(items):
+    """One file of the book's tests makes the book; the rest comes late, so that no worker waits for it. Notebooks stay last."""
+    def late(item):
+        return 2 if item.path.suffix == ".ipynb" else item.path.parent.name == "book" and item.path.name != "test_site.py"
+    items.sort(key=late)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
