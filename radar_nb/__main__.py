@@ -53,7 +53,7 @@ def _train(args: argparse.Namespace) -> int:
     from radar_nb.runs.kit import Kit
     from radar_nb.runs.provenance import write_card
     from radar_nb.runs.training import TrainingStopped, is_main_process, train_into
-    kit = Kit(args.profile, args.dataset, args.seed, longest_side=args.longest_side)
+    kit = Kit(args.profile, args.dataset, args.seed, longest_side=args.longest_side, tested=False)
     config = _training_config(args, kit.training)
     if is_main_process():
         kit.data.check()

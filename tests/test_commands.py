@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -89,6 +90,18 @@ def test_train_then_score(capsys, tmp_path, mvtec_folder):
     assert isinstance(loaded, FusedDetector) and loaded.longest_side == 300
     assert float(rows[0]["score"]) == pytest.approx(loaded.score_samples([images / "000.png"])[0], rel=1e-4)
     assert sum(1 for _ in (out / "masks").rglob("*.png")) == 3
+
+
+def test_train_needs_no_test_images_and_run_says_that_it_does(capsys, tmp_path, mvtec_folder):
+    for part in ("test", "ground_truth"):
+        shutil.rmtree(mvtec_folder / part)
+    model = tmp_path / "model"
+    assert main(["train", "--profile", "smoke", "--dataset", str(mvtec_folder), "--steps", "3", "--out", str(model)]) == 0
+    assert "Not tested: there were no test images." in (model / "README.md").read_text() and (model / "card.html").is_file()
+    assert len(load_detector(model).score_samples([mvtec_folder / "train/good/000.png"])) == 1
+    capsys.readouterr()
+    status, error = status_and_error(capsys, "run", "--profile", "smoke", "--dataset", mvtec_folder, "--out", tmp_path / "out")
+    assert status == 2 and "parts: no folder test/good; put normal images there" in error and len(error.splitlines()) == 1
 
 
 def test_a_failing_notebook_stops_the_run_and_is_named(capsys, tmp_path, monkeypatch):

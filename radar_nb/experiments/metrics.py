@@ -97,9 +97,9 @@ def evaluate(detector, data) -> dict[str, float]:
         detector: has `inspect`, as `RadarDetector`; data: a `radar_nb.data.dataset.Dataset`.
 
     Returns:
-        `image_metrics` and, over the images that have a mask, `pixel_metrics`.
+        `image_metrics` and, over the images that have a mask, `pixel_metrics`; nothing if there are none.
     """
-    return judge(look_at(detector, data.test), data)
+    return judge(look_at(detector, data.test), data) if len(data.test) else {}
 
 
 def look_at(detector, images: Iterable) -> list[dict]:

@@ -54,6 +54,7 @@ class Kit:
         seed: of the data, the training and the detector.
         folder: where results go; default the variable `RADAR_RUN`, else `runs/<profile>` in the repository.
         longest_side: larger images of a folder are shrunk to so many pixels; None takes the profile's.
+        tested: whether the data set must have test images.
 
     Attributes:
         longest_side: the same, for training and for the detector.
@@ -63,7 +64,7 @@ class Kit:
     """
 
     def __init__(self, profile: str = "smoke", dataset: str = "printed", seed: int = 0,
-                 folder: str | Path | None = None, longest_side: int | None = None):
+                 folder: str | Path | None = None, longest_side: int | None = None, tested: bool = True):
         if not isinstance(profile, str) or profile not in PROFILES:
             raise InputError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}")
         if not isinstance(dataset, (str, Path)):
@@ -82,6 +83,9 @@ class Kit:
         self.data: Dataset = load_dataset(
             dataset, replace(PROFILES[profile].sizes, smallest_side=self.training.patch_size,
                              longest_side=self.longest_side), seed)
+        if tested and not len(self.data.test):
+            raise InputError(f"{self.data.title}: no folder test/good; put normal images there that are not "
+                             "trained on (`train` alone needs none)")
         self.folder = Path(folder or os.environ.get("RADAR_RUN") or runs_folder() / profile)
         self.model_folder = self.folder / "models" / self._own_name()
         # Of built-in data sets alone: a folder of any name is other data.

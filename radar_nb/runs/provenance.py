@@ -45,8 +45,13 @@ def write_provenance(folder: Path, table: str, seconds: float) -> None:
 
 def write_card(folder: Path, kit: Kit, config: TrainingConfig, result: TrainingResult,
                scores: Mapping[str, float]) -> None:
-    """Write a model's card, `README.md`: data, command, seed, steps, `scores` on test images."""
+    """Write a model's card, `README.md`: data, command, seed, steps, `scores` on test images, if any."""
     rows = "\n".join(f"| {name.replace('_', ' ')} | {value:.3f} |" for name, value in scores.items())
+    tested = f"""Scores on the test images, at the detector's own thresholds; no choice was made on them:
+
+| metric | value |
+|---|---|
+{rows}""" if scores else "Not tested: there were no test images."
     parameters = sum(parameter.numel() for parameter in result.unet.parameters())
     command = " ".join(["python -m radar_nb", *sys.argv[1:]])
     patches = f"{config.batch_size} patches of {config.patch_size} x {config.patch_size}"
@@ -65,9 +70,5 @@ with `UNet2DModel.from_pretrained(folder)`.
 | mean loss of the last 50 steps | {mean(result.losses[-50:]):.4f} |
 | versions | torch {torch.__version__}, diffusers {version("diffusers")} |
 
-Scores on the test images, at the detector's own thresholds; no choice was made on them:
-
-| metric | value |
-|---|---|
-{rows}
+{tested}
 """)

@@ -15,7 +15,7 @@ from radar_nb.storage.errors import Notice
 def test_the_gpu_profile_warns_without_a_gpu_before_anything_is_made(tmp_path, monkeypatch, capsys, profile, device, warned):
     def load(*_):
         said.append(capsys.readouterr().err)
-        return SimpleNamespace(name="printed", identity="")
+        return SimpleNamespace(name="printed", identity="", test=[0])
 
     said = []
     monkeypatch.setattr(kits, "load_dataset", load)
