@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from radar_nb.beyond.detector import NOISE_FREE, VariantDetector
+from radar_nb.beyond.fused import FusedDetector
 from radar_nb.beyond.onnx import ENGINES, make_engine, need
 from radar_nb.data.dataset import Sizes
 from radar_nb.data.named import load_dataset
@@ -81,19 +82,24 @@ def score_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequenc
                side: int = SIDE, recipe: str | None = None) -> list[Job]:
     """RADAR's `score_samples` of uint8 images: scaling, U-Net, blur, Sobel, both norms and the forest.
 
-    `recipe` is one of `networks.RECIPES` instead of the paper's. Weights are random; the time does not depend
-    on them.
+    `recipe` is one of `networks.RECIPES` instead of the paper's, or "fused", which needs PyTorch. Weights are
+    random; the time does not depend on them.
     """
-    more, options = (f", {recipe}", NOISE_FREE | RECIPES[recipe]) if recipe else ("", {})
+    def build(unet):
+        if recipe == "fused":
+            return FusedDetector(unet=unet).fit(images[:4])
+        options = NOISE_FREE | RECIPES[recipe] if recipe else {}
+        return VariantDetector(unet=unet, batch_size=max(batches), calibration_points=50,
+                               **options).fit(images[:4])
+
     data = load_dataset("printed", Sizes(train=1, calibrate=max(4, *batches), side=side))
     images, jobs = list(data.calibrate), []
     for network in networks:
         unet, gflop = untrained(network).to(memory_format=torch.channels_last), None
         for engine in engines:
-            detector = VariantDetector(unet=make_engine(engine, unet), batch_size=max(batches),
-                                       calibration_points=50, **options).fit(images[:4])
+            detector = build(make_engine(engine, unet))
             gflop = gflop or count_gflop(lambda detector=detector: detector.score_samples(images[:1]))
-            jobs += [Job(f"score {network}{more}", engine,
+            jobs += [Job(f"score {network}, {recipe}" if recipe else f"score {network}", engine,
                          lambda _, detector=detector, batch=batch: detector.score_samples(images[:batch]),
                          side, side, batch, gflop=gflop) for batch in batches]
     return jobs
@@ -151,6 +157,7 @@ def bench(kit: Kit, quick: bool = False) -> list[dict]:
                   (score_jobs(("plain",), engines), 11),
                   (score_jobs(("folded", FAST), engines, (1, 8)), 11),
                   (score_jobs(("folded", FAST), engines, recipe="two timesteps"), 11),
+                  (score_jobs(("folded", FAST), ("torch",), (1, 8), recipe="fused"), 11),
                   ([job for side in SIDES for job in score_jobs(("folded", FAST), ("torch",), side=side)], 3),
                   (method_jobs(kit), 5))
     rows = []

@@ -11,7 +11,7 @@ from small import SMALL
 
 from radar_nb.__main__ import main
 from radar_nb.experiments import bench, networks
-from radar_nb.experiments.bench import exponent, time_methods
+from radar_nb.experiments.bench import exponent, score_jobs, time_methods
 from radar_nb.experiments.networks import NETWORKS, measure_networks, pareto_front, untrained, with_network
 from radar_nb.experiments.timing import COLUMNS, Job, count_gflop, gemm_roof, rows_of, time_jobs
 from radar_nb.method.detector import RadarDetector
@@ -41,6 +41,14 @@ def test_jobs_take_turns_and_rows_say_what_was_measured():
     assert [slow[key] for key in ("height", "width", "gflop", "roof_share")] == [8, 9, "", ""]
     assert 20 <= slow["ms_median"] <= slow["ms_p95"] and slow["ms_median"] > 2 * quick["ms_median"]
     assert quick["images_per_second"] == pytest.approx(2000 / quick["ms_median"], rel=1e-2)
+
+
+def test_a_whole_score_answers_for_each_image_of_its_batch():
+    """The paper's recipe and the fused detector, which reads hidden layers of the same call."""
+    for recipe, name in ((None, "score fold4"), ("fused", "score fold4, fused")):
+        one, two = score_jobs(("fold4",), ("torch",), (1, 2), side=64, recipe=recipe)
+        assert one.method == two.method == name and one.gflop == pytest.approx(two.gflop)
+        assert len(one.call(0)) == 1 and len(two.call(0)) == 2
 
 
 def test_peak_memory_sees_what_a_call_takes():
