@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 
@@ -56,5 +57,12 @@ def fit_covariance(stacks: Sequence[np.ndarray], ridge: float = 1e-3) -> tuple[n
 def mahalanobis_map(stack: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """Mahalanobis distance of each pixel of a `scale_space` `(K, H, W)` from normal ones: `(H, W)`."""
     offsets = stack.reshape(len(stack), -1).T - mean
-    squares = ((offsets @ precision) * offsets).sum(axis=1)
+    squares = (product(offsets, precision) * offsets).sum(axis=1)
     return np.sqrt(np.maximum(squares, 0)).reshape(stack.shape[1:]).astype(np.float32)
+
+
+def product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """`first @ second` on PyTorch's threads. NumPy has threads of its own, which wait awake after a product:
+    on two cores the next call of the U-Net then takes twice as long.
+    """
+    return (torch.from_numpy(first) @ torch.from_numpy(second)).numpy()

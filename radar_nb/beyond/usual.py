@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from radar_nb.beyond.maps import product
 from radar_nb.beyond.views import within_the_image
 
 DRAWN = 2000   # cells of each image that are learnt from
@@ -59,7 +60,7 @@ class Usual:
             for k, view in enumerate(views):
                 usual = self.arrays[f"usual_{k}"]
                 distance = self._distance(k, view[n].reshape(view.shape[1], -1))
-                maps[n, k] = distance - usual[:-1] @ places - usual[-1]
+                maps[n, k] = distance - product(usual[None, :-1], places)[0] - usual[-1]
         return maps.reshape(images, len(views), height, width)
 
     def readings(self, views: Sequence[np.ndarray], surroundings: np.ndarray) -> np.ndarray:
@@ -90,7 +91,7 @@ class Usual:
         if f"mean_{k}" not in self.arrays:
             return values[0]
         offsets = values - self.arrays[f"mean_{k}"][:, None].astype(np.float32)
-        squares = ((self.arrays[f"precision_{k}"].astype(np.float32) @ offsets) * offsets).sum(axis=0)
+        squares = (product(self.arrays[f"precision_{k}"].astype(np.float32), offsets) * offsets).sum(axis=0)
         return 0.5 * np.log(np.maximum(squares, 1e-6))
 
     def _within(self, places: np.ndarray) -> np.ndarray:

@@ -126,7 +126,8 @@ def method_jobs(kit: Kit, names: Sequence[str] = tuple(METHODS),
             print(f"{name:14} left out: {error}", flush=True)
             continue
         unet = getattr(detector, "unet_", None)
-        jobs.append(Job(name, "torch" if unet is not None else "numpy",
+        in_torch = unet is not None or METHODS[name].family == "pretrained"
+        jobs.append(Job(name, "torch" if in_torch else "numpy",
                         lambda number, detector=detector: list(
                             detector.inspect([images[number % len(images)]])),
                         *images[0].shape[:2], device=unet.device.type if unet is not None else "cpu",

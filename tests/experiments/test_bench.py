@@ -35,7 +35,7 @@ def test_jobs_take_turns_and_rows_say_what_was_measured():
     jobs = [Job(name, "numpy", lambda _, name=name, pause=pause: (order.append(name), time.sleep(pause)),
                 8, 9, batch) for name, pause, batch in (("slow", 0.02, 1), ("quick", 0.004, 2))]
     time_jobs(jobs, 5)
-    assert order == ["slow", "quick"] * 6  # warm-up, then turns
+    assert order == ["slow", "quick"] + ["slow", "slow", "quick", "quick"] * 5  # warm-up, then turns
     slow, quick = rows_of(jobs, roof=100.0)
     assert tuple(slow) == COLUMNS
     assert [slow[key] for key in ("height", "width", "gflop", "roof_share")] == [8, 9, "", ""]
