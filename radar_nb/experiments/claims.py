@@ -83,10 +83,10 @@ def _faster(evidence: Evidence) -> Claim | None:
     first = PAPERS if PAPERS in timing else OURS_INSTEAD
     own = timing[first]
     ratios = {name: ms / own for name, ms in timing.items() if METHODS[name].family == RECONSTRUCTION}
-    text = ", ".join(f"{METHODS[name].label} {ratio:.0f} times" for name, ratio in ratios.items())
+    text = "; ".join(f"{METHODS[name].label}: {ratio:.0f} times" for name, ratio in ratios.items())
     which = "" if first == PAPERS else " (timed with the noise-free reading: one call, as the paper's)"
     return Claim("It is fast enough for real time, faster than reconstruction.", "abstract; Sec. I",
-                 f"RADAR{which} takes {own:.0f} ms for a 128 x 128 image; in the same run, as slow as RADAR: "
+                 f"RADAR{which} takes {own:.0f} ms for a 128 x 128 image. In the same run, as slow as RADAR: "
                  f"{text}.", "holds" if min(ratios.values()) > 1 else "does not hold",
                  "The cost is the U-Net's: a method with k calls takes about k times as long. "
                  f"{1000 / own:.0f} images a second on two CPU cores are enough for many production lines.",
