@@ -18,8 +18,8 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 run: $(READY)
 	$(BIN)/python -m radar_nb run --profile $(PROFILE) --dataset "$(DATASET)" --seed $(SEED) --out "$(OUT)"
 
-# Two workers, a whole file each, in the order of their names (else the few long tests come last, and one worker waits): units, every
-# notebook by papermill, every notebook by nbval.
+# Two workers, a whole file each, in the order that tests/conftest.py gives (else the few long tests come last, and one worker waits):
+# units, every notebook by papermill, the book, every notebook by nbval.
 test: export OMP_NUM_THREADS = 1
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --nbval tests notebooks

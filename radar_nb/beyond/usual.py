@@ -38,14 +38,15 @@ class Usual:
         """From `draw_cells` of normal images."""
         places = np.concatenate([surroundings for _, surroundings in drawn], axis=1).astype(np.float64)
         lowest, highest = np.quantile(places, (0.001, 0.999), axis=1)
-        arrays = {"lowest": lowest, "highest": highest}
+        usual = cls({"lowest": lowest, "highest": highest})
+        within = usual._within(places)
         for k in range(len(drawn[0][0])):
             values = [views[k] for views, _ in drawn]
             if len(values[0]) > 1:
-                arrays[f"mean_{k}"], arrays[f"precision_{k}"] = _gaussian(values)
-            unusual = np.concatenate([cls(arrays)._distance(k, each) for each in values])
-            arrays[f"usual_{k}"] = _regression(cls(arrays)._within(places), unusual)
-        return cls(arrays)
+                usual.arrays[f"mean_{k}"], usual.arrays[f"precision_{k}"] = _gaussian(values)
+            unusual = np.concatenate([usual._distance(k, each) for each in values])
+            usual.arrays[f"usual_{k}"] = _regression(within, unusual)
+        return usual
 
     def maps(self, views: Sequence[np.ndarray], surroundings: np.ndarray) -> np.ndarray:
         """How unusual each cell of each image is: `(N, views, h, w)` float32, in units of the logarithm.

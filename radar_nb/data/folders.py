@@ -124,8 +124,8 @@ def folder_dataset(folder: Path, sizes: Sizes, seed: int, name: str) -> Dataset:
     """
     left_out = _misplaced(folder)
     normal = _images_of(folder / "train" / "good", left_out)
-    tested = (folder / "test").is_dir()  # `train` needs no test images: see Kit
-    good = _images_of(folder / "test" / "good", left_out) if tested else []
+    # `train` needs no test images: see Kit.
+    good = _images_of(folder / "test" / "good", left_out) if (folder / "test").is_dir() else []
     if len(normal) < 4:
         raise InputError(f"{folder / 'train' / 'good'}: {len(normal)} images; at least 4 are needed to "
                          "train and to calibrate")
@@ -151,11 +151,11 @@ def folder_dataset(folder: Path, sizes: Sizes, seed: int, name: str) -> Dataset:
 
         return LazyImages(len(paths), read, value_range)
 
-    test = [(path, folder / "ground_truth" / "good", None) for path in good] + defective
+    tested = [(path, folder / "ground_truth" / "good", None) for path in good] + defective
     return Dataset(name, images(parts["train"]), images(parts["calibrate"]),
-                   images([path for path, *_ in test]),
+                   images([path for path, *_ in tested]),
                    ("good",) * len(good) + tuple(kind for _, kind, _ in defective),
-                   _masks(test, len(good), sizes.longest_side), _identity(folder, groups, defective))
+                   _masks(tested, len(good), sizes.longest_side), _identity(folder, groups, defective))
 
 
 def _masks(tested: list[tuple], good: int, longest_side: int | None) -> LazyImages:

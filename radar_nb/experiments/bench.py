@@ -87,17 +87,16 @@ def score_jobs(networks: Sequence[str], engines: Sequence[str], batches: Sequenc
     """
     def build(unet):
         if recipe == "fused":
-            return FusedDetector(unet=unet).fit(images[:4])
+            return FusedDetector(unet=unet)
         options = NOISE_FREE | RECIPES[recipe] if recipe else {}
-        return VariantDetector(unet=unet, batch_size=max(batches), calibration_points=50,
-                               **options).fit(images[:4])
+        return VariantDetector(unet=unet, batch_size=max(batches), calibration_points=50, **options)
 
     data = load_dataset("printed", Sizes(train=1, calibrate=max(4, *batches), side=side))
     images, jobs = list(data.calibrate), []
     for network in networks:
         unet, gflop = untrained(network).to(memory_format=torch.channels_last), None
         for engine in engines:
-            detector = build(make_engine(engine, unet))
+            detector = build(make_engine(engine, unet)).fit(images[:4])
             gflop = gflop or count_gflop(lambda detector=detector: detector.score_samples(images[:1]))
             jobs += [Job(f"score {network}, {recipe}" if recipe else f"score {network}", engine,
                          lambda _, detector=detector, batch=batch: detector.score_samples(images[:batch]),

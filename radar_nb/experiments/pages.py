@@ -58,12 +58,12 @@ def photographs_table(evidence: Evidence) -> pd.DataFrame:
         count = len(evidence.seeds(dataset, method))
         return f"{evidence.interval(dataset, method, 'image_auroc')}, {f1:.2f} ({count})"
 
-    columns = {"the paper's recipe": "radar", "fused": "radar_fused", "PCA of patches": "pca",
-               "PatchCore, pretrained": "patchcore"}
     def alarms(dataset: str, method: str) -> str:
         said = [evidence.said(dataset, seed, method) for seed in evidence.seeds(dataset, method)]
         return f"{np.mean([anomalous[~labels].mean() for labels, _, anomalous in said]):.0%}" if said else "-"
 
+    columns = {"the paper's recipe": "radar", "fused": "radar_fused", "PCA of patches": "pca",
+               "PatchCore, pretrained": "patchcore"}
     return pd.DataFrame([{"data": f"`{dataset}`"}
                          | {title: told(dataset, method) for title, method in columns.items()}
                          | {"false alarms": ", ".join(alarms(dataset, name) for name in columns.values())}

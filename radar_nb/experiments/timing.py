@@ -114,12 +114,13 @@ def time_jobs(jobs: Sequence[Job], rounds: int, flop: bool = True) -> None:
             _time(job, 0)
         if flop and job.gflop is None and job.engine == "torch":
             job.gflop = count_gflop(lambda job=job: job.call(0)) / job.batch
-        job.ms.clear()
     for number in range(rounds):
         for job in jobs:
-            if not job.ms or job.ms[-1] < 1000:
+            if job.ms[-1] < 1000:
                 job.call(number)
             _time(job, number)
+    for job in jobs:
+        del job.ms[:-rounds]  # the warm-up
 
 
 def rows_of(jobs: Iterable[Job], roof: float) -> list[dict]:

@@ -100,7 +100,7 @@ def letters(content: bytes) -> str:
     """
     import numpy as np
     bits = np.unpackbits(np.frombuffer(content, np.uint8))
-    filled = np.append(bits, np.zeros(-len(bits) % 15, np.uint8)).reshape(-1, 15)
+    filled = np.pad(bits, (0, -len(bits) % 15)).reshape(-1, 15)
     values = np.append(len(filled) * 15 - len(bits), filled @ (1 << np.arange(14, -1, -1)))
     return (values + 0x3400).astype("<u2").tobytes().decode("utf-16-le")
 
